@@ -1,0 +1,1 @@
+"""Small parts that would be useful to a stranger. Nothing here knows Penstock."""

@@ -1,0 +1,25 @@
+"""What every test may use. Servers that are down skip their tests here and fail them in CI."""
+
+import os
+import socket
+
+import pytest
+
+SERVERS = {"postgresql": 5432, "mariadb": 3306, "redis": 6379}
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def need_server(name: str) -> None:
+    """Skip the test unless the server listens on its usual port of 127.0.0.1; in CI its absence is a failure."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex(("127.0.0.1", SERVERS[name])) == 0:
+            return
+    reason = f"no {name} on 127.0.0.1:{SERVERS[name]}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
