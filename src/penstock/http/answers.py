@@ -1,0 +1,222 @@
+"""How answers leave: bodies, errors, and streams of events. The framing rules of `spec/editor-api.md` 0.3 live here."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from penstock.errors import InternalError, PenstockError, Unavailable
+from penstock.http.faces import JSON_TYPE, Header, error_headers
+from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
+from penstock.telemetry.logs import log
+
+# The TinyMCE client compares the content type for equality: no charset (0.3, rule 1).
+STREAM_HEADERS: list[Header] = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+# One line feed, no blank line: a blank line would dispatch an empty event and break the client (0.3, rule 4).
+_KEEP_ALIVE = b": keep-alive\n"
+
+_MOST_PENDING = 256
+
+
+def unexpected(request_id: str) -> InternalError:
+    """What a caller learns of a bug."""
+    return InternalError(
+        "Something went wrong inside the service.",
+        explanation="This is a defect of the service, not of your request.",
+        action=f"Give the operator the request id {request_id}: the log has the details under it.",
+    )
+
+
+async def send_body(incoming: Incoming, send: Send, status: int, body: bytes, headers: Sequence[Header]) -> None:
+    incoming.status = status
+    incoming.bytes_out += len(body)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, *incoming.headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    incoming.complete = True
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(incoming: Incoming, send: Send, error: PenstockError) -> None:
+    face = incoming.face
+    headers = error_headers(face, error)
+    allowed = getattr(error, "allowed", None)
+    if allowed:
+        headers.append((b"allow", ", ".join(allowed).encode()))
+    await send_body(incoming, send, face.status(error), face.body(error, incoming.id), headers)
+
+
+async def send_json(incoming: Incoming, send: Send, value: Any, status: int = 200) -> None:
+    await send_body(incoming, send, status, msgspec.json.encode(value), [JSON_TYPE])
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One server-sent event. `data` becomes one line of JSON."""
+
+    name: str
+    data: dict[str, Any]
+
+    def encode(self) -> bytes:
+        return b"event: " + self.name.encode() + b"\ndata: " + msgspec.json.encode(self.data) + b"\n\n"
+
+
+Merge = Callable[[Event, Event], Event | None]
+"""Two neighbours as one event, or None when they must stay apart."""
+
+
+class StreamLimit(Unavailable):
+    code = "stream_limit"
+
+
+class EventStream(Response):
+    """An answer that streams `events` in the editor's framing.
+
+    Deltas that arrive faster than the client can take them (it waits 10 ms after each event) are merged: the first goes
+    out at once, then at most one batch every `interval_s`. Silence is filled with comments. A PenstockError raised by
+    `events` becomes the face's error frame, the last thing sent. When the client hangs up, `events` is closed at once:
+    its clean-up runs to the end before the request is over.
+    """
+
+    def __init__(
+        self,
+        events: AsyncGenerator[Event, None],
+        *,
+        merge: Merge,
+        keep_alive_s: float,
+        max_s: float,
+        interval_s: float = 0.04,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = []
+        self._events = events
+        self._merge = merge
+        self._keep_alive_s = keep_alive_s
+        self._max_s = max_s
+        self._interval_s = interval_s
+        self._pending: list[Event] = []
+        self._arrived = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._failure: PenstockError | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        incoming = incoming_of(scope)
+        producer = asyncio.create_task(self._produce(incoming))
+        watcher = asyncio.create_task(_until_gone(receive))
+        writer = asyncio.create_task(self._write(incoming, send))
+        try:
+            await asyncio.wait((watcher, writer), return_when=asyncio.FIRST_COMPLETED)
+            if not writer.done():
+                incoming.outcome = "client-abort"
+        finally:
+            for task in (watcher, writer, producer):
+                task.cancel()
+            await _whatever_happens(self._release(producer, watcher, writer))
+        if not writer.cancelled():
+            writer.result()
+
+    async def _release(self, *tasks: "asyncio.Task[None]") -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._events.aclose()  # also when the producer was cancelled before it took the first event
+
+    async def _produce(self, incoming: Incoming) -> None:
+        try:
+            async with asyncio.timeout(self._max_s), aclosing(self._events) as events:
+                async for event in events:
+                    self._offer(event)
+                    await self._room.wait()
+        except TimeoutError:
+            self._failure = StreamLimit(
+                f"The answer took longer than {self._max_s:g} s and was stopped.",
+                explanation="STREAM_MAX_SECONDS limits how long one stream may last.",
+                action="Ask for a shorter answer, or raise STREAM_MAX_SECONDS and the read time-out of your proxy.",
+            )
+        except PenstockError as error:
+            self._failure = error
+        except Exception as error:
+            log.error("unexpected failure in a stream", path=incoming.path, exc_info=error)
+            self._failure = unexpected(incoming.id)
+        finally:
+            self._ended.set()
+            self._arrived.set()
+
+    def _offer(self, event: Event) -> None:
+        merged = self._merge(self._pending[-1], event) if self._pending else None
+        if merged is None:
+            self._pending.append(event)
+        else:
+            self._pending[-1] = merged
+        if len(self._pending) >= _MOST_PENDING:
+            self._room.clear()
+        self._arrived.set()
+
+    async def _write(self, incoming: Incoming, send: Send) -> None:
+        incoming.status = 200
+        headers = [*STREAM_HEADERS, *incoming.headers]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while True:
+            await self._wait_or_keep_alive(incoming, send)
+            batch, ended = self._take()
+            if batch:
+                await self._piece(incoming, send, b"".join(event.encode() for event in batch))
+            if ended:
+                break
+            await _within(self._interval_s, self._ended)
+        if self._failure is not None:
+            incoming.outcome = "error"
+            await self._piece(incoming, send, incoming.face.error_frame(self._failure, incoming.id))
+        incoming.complete = True
+        await send({"type": "http.response.body"})
+
+    async def _wait_or_keep_alive(self, incoming: Incoming, send: Send) -> None:
+        while not await _within(self._keep_alive_s, self._arrived):
+            await self._piece(incoming, send, _KEEP_ALIVE)
+
+    def _take(self) -> tuple[list[Event], bool]:
+        batch, self._pending = self._pending, []
+        self._arrived.clear()
+        self._room.set()
+        return batch, self._ended.is_set()
+
+    async def _piece(self, incoming: Incoming, send: Send, data: bytes) -> None:
+        incoming.bytes_out += len(data)
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether `event` was set in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _whatever_happens(clean_up: Coroutine[Any, Any, None]) -> None:
+    """Let `clean_up` run to its end even if this task is cancelled, once more, while it waits."""
+    running = asyncio.ensure_future(clean_up)
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await running
+        raise

@@ -1,0 +1,169 @@
+"""The front door: the ASGI application in front of everything.
+
+It gives each request its id and its face, answers preflights, bounds bodies, finds model calls by exact path without
+a router, and turns whatever was raised into the face's error. Nothing below it sends an error body.
+"""
+
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
+
+from penstock.errors import InvalidRequest, MethodNotAllowed, PayloadTooLarge, PenstockError
+from penstock.http.answers import send_error, unexpected
+from penstock.http.faces import face_of
+from penstock.http.incoming import SCOPE_KEY, AsgiApp, Incoming, Message, Receive, Scope, Send
+from penstock.http.origins import Origins
+from penstock.telemetry.logs import bind_request, log
+from penstock.telemetry.requests import RequestLog
+
+
+class ModelCall(Protocol):
+    """A model call: plain ASGI, reached by `POST` on an exact path."""
+
+    def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
+
+
+_ONCE = frozenset((b"authorization", b"x-api-key", b"content-type", b"content-length", b"origin"))
+
+
+class Door:
+    def __init__(
+        self,
+        *,
+        calls: Mapping[str, ModelCall],
+        router: AsgiApp,
+        origins: Origins,
+        max_body_bytes: int,
+        request_log: RequestLog | None,
+    ) -> None:
+        self._calls = calls
+        self._router = router
+        self._origins = origins
+        self._max_body_bytes = max_body_bytes
+        self._request_log = request_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError("only HTTP is served")
+        headers: dict[bytes, bytes] = {}
+        repeated = None
+        for name, value in scope["headers"]:
+            if name in headers and name in _ONCE:
+                repeated = name
+            headers.setdefault(name, value)
+        authorization = headers.get(b"authorization")
+        path: str = scope["path"]
+        incoming = Incoming(scope, face_of(path, authorization))
+        incoming.authorization = authorization
+        incoming.x_api_key = headers.get(b"x-api-key")
+        incoming.origin = headers.get(b"origin")
+        incoming.editor_version = headers.get(b"x-editor-version")
+        incoming.headers = incoming.id_headers() + self._origins.headers(incoming.origin)
+        scope[SCOPE_KEY] = incoming
+        bind_request(incoming.id)
+        try:
+            if repeated is not None:
+                raise _Repeated(repeated)
+            length = headers.get(b"content-length")
+            if length is not None and int(length) > self._max_body_bytes:
+                raise BodyTooLarge(self._max_body_bytes)
+            call = self._calls.get(path)
+            if call is not None and incoming.method == "POST":
+                await call(incoming, scope, receive, send)
+            else:
+                await self._serve_route(incoming, scope, headers, receive, send)
+        except PenstockError as error:
+            await self._refuse(incoming, send, error)
+        except Exception as error:
+            await self._report_bug(incoming, send, error)
+        finally:
+            if self._request_log is not None:
+                self._request_log.write(incoming)
+
+    async def _serve_route(
+        self, incoming: Incoming, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        if incoming.method == "OPTIONS" and incoming.origin and b"access-control-request-method" in headers:
+            await self._answer_preflight(incoming, headers, send)
+        elif incoming.path in self._calls:
+            raise NotByThisMethod(incoming.method, ("POST",))
+        else:
+            await self._router(scope, self._bounded(receive), _dressed(incoming, send))
+
+    async def _answer_preflight(self, incoming: Incoming, headers: Mapping[bytes, bytes], send: Send) -> None:
+        assert incoming.origin is not None
+        granted = self._origins.preflight(incoming.origin, headers.get(b"access-control-request-headers"))
+        incoming.status = 204
+        answer_headers = incoming.id_headers() + granted
+        await send({"type": "http.response.start", "status": 204, "headers": answer_headers})
+        await send({"type": "http.response.body"})
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """A body without a declared length is counted as it comes."""
+        received = 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise BodyTooLarge(self._max_body_bytes)
+            return message
+
+        return bounded
+
+    async def _refuse(self, incoming: Incoming, send: Send, error: PenstockError) -> None:
+        incoming.outcome = "error"
+        if error.status >= 500:
+            log.error(error.message, code=error.code, path=incoming.path, exc_info=error.__cause__)
+        if incoming.status:
+            raise error  # too late for an answer: the server cuts the connection, so it cannot look complete
+        await send_error(incoming, send, error)
+
+    async def _report_bug(self, incoming: Incoming, send: Send, error: Exception) -> None:
+        incoming.outcome = "error"
+        log.error("unexpected failure", path=incoming.path, exc_info=error)
+        if incoming.status == 0:
+            await send_error(incoming, send, unexpected(incoming.id))
+        elif not incoming.complete:
+            raise error
+
+
+class BodyTooLarge(PayloadTooLarge):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request body is larger than {limit_bytes} bytes.",
+            action="Send less, or raise MAX_BODY_BYTES.",
+        )
+
+
+class NotByThisMethod(MethodNotAllowed):
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(
+            f"This path does not answer {method}.", action=f"Use {' or '.join(allowed)}." if allowed else None
+        )
+        self.allowed = allowed
+
+
+class _Repeated(InvalidRequest):
+    def __init__(self, name: bytes) -> None:
+        header = name.decode("latin-1")
+        super().__init__(
+            f"The header `{header}` was sent more than once.",
+            explanation="Which one counts would be a guess, and a proxy in between may guess differently.",
+            action=f"Send `{header}` once.",
+        )
+
+
+def _dressed(incoming: Incoming, send: Send) -> Send:
+    """Adds the request id and CORS headers to a router's answer, and keeps count for the metric log."""
+
+    async def dressed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            incoming.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *incoming.headers]
+        else:
+            incoming.bytes_out += len(message.get("body", b""))
+            incoming.complete = not message.get("more_body", False)
+        await send(message)
+
+    return dressed

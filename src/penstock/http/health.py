@@ -1,0 +1,50 @@
+"""`/health` and `/health/ready` (`spec/editor-api.md` 6.1)."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from penstock.errors import PenstockError
+
+Probe = Callable[[], Awaitable[None]]
+"""Returns when the dependency works; raises PenstockError with the reason when it does not."""
+
+
+def health_routes(probes: Mapping[str, Probe]) -> APIRouter:
+    """`probes` by the name that `/health/ready` shows: `database`, `coordination`."""
+    router = APIRouter(tags=["Health"])
+    started = time.monotonic()
+
+    @router.api_route("/health", methods=["GET", "HEAD"], operation_id="health")
+    async def health() -> Response:
+        """200 as soon as the process serves, whatever its dependencies do."""
+        return JSONResponse({"serviceName": "on-premises-http", "uptime": round(time.monotonic() - started, 3)})
+
+    @router.api_route("/health/ready", methods=["GET", "HEAD"], operation_id="ready")
+    async def ready() -> Response:
+        """503 with the dependencies that do not work, else 200."""
+        reasons = await asyncio.gather(*(_reason(probe) for probe in probes.values()))
+        failed = [
+            {"name": name, "message": reason}
+            for name, reason in zip(probes, reasons, strict=True)
+            if reason is not None
+        ]
+        if failed:
+            return JSONResponse({"status": "unavailable", "failed": failed}, 503, {"Retry-After": "5"})
+        return JSONResponse({"status": "ready", "checked": list(probes)})
+
+    return router
+
+
+async def _reason(probe: Probe) -> str | None:
+    try:
+        async with asyncio.timeout(3):
+            await probe()
+    except PenstockError as error:
+        return error.message
+    except TimeoutError:
+        return "no answer within 3 s"
+    return None

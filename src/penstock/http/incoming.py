@@ -1,0 +1,79 @@
+"""One request on its way through the house: its id, its face, and what the metric log will say of it."""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Literal
+
+from penstock.http.faces import Face, Header
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Outcome = Literal["ok", "client-abort", "error"]
+
+SCOPE_KEY = "penstock.incoming"
+
+
+def new_request_id() -> str:
+    return "req_" + os.urandom(12).hex()
+
+
+class Incoming:
+    """Filled in as the request is served.
+
+    `headers` are what every answer to it carries (ids, CORS). `status` is 0 until the answer has begun, `complete` once
+    its last byte was handed to the server. `extra` holds what a room adds to the metric log line.
+    """
+
+    __slots__ = (
+        "authorization",
+        "bytes_out",
+        "complete",
+        "editor_version",
+        "extra",
+        "face",
+        "headers",
+        "id",
+        "method",
+        "origin",
+        "outcome",
+        "path",
+        "started",
+        "status",
+        "x_api_key",
+    )
+
+    def __init__(self, scope: Scope, face: Face) -> None:
+        self.id = new_request_id()
+        self.face = face
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.started = time.perf_counter()
+        self.status = 0
+        self.bytes_out = 0
+        self.complete = False
+        self.headers: list[Header] = []
+        self.outcome: Outcome = "ok"
+        self.extra: dict[str, Any] | None = None
+        self.authorization: bytes | None = None
+        self.x_api_key: bytes | None = None
+        self.origin: bytes | None = None
+        self.editor_version: bytes | None = None
+
+    def id_headers(self) -> list[Header]:
+        return [(b"x-request-id", self.id.encode()), *self.face.headers(self.id)]
+
+    def note(self, **fields: Any) -> None:
+        """Add fields to the metric log line of this request."""
+        if self.extra is None:
+            self.extra = {}
+        self.extra.update(fields)
+
+
+def incoming_of(scope: Scope) -> Incoming:
+    incoming: Incoming = scope[SCOPE_KEY]
+    return incoming

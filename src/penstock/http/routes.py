@@ -1,0 +1,99 @@
+"""What the router's framework says when it refuses a request, in our errors. Its own bodies never leave the house."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from penstock.errors import InvalidRequest, NotFound, PenstockError
+from penstock.http.door import NotByThisMethod
+from penstock.http.faces import error_headers
+from penstock.http.incoming import incoming_of
+
+
+class BadRequest(InvalidRequest):
+    pass
+
+
+def install_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(PenstockError, _penstock)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _framework)
+
+
+async def _penstock(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PenstockError)
+    incoming = incoming_of(request.scope)
+    incoming.outcome = "error"
+    allowed = getattr(error, "allowed", None)
+    headers = error_headers(incoming.face, error)
+    response = Response(incoming.face.body(error, incoming.id), incoming.face.status(error))
+    response.raw_headers = [
+        *headers,
+        (b"content-length", b"%d" % len(response.body)),
+        *([(b"allow", ", ".join(allowed).encode())] if allowed else []),
+    ]
+    return response
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return await _penstock(request, invalid(error.errors()))
+
+
+async def _framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return await _penstock(request, _translated(error, request))
+
+
+def _translated(error: HTTPException, request: Request) -> PenstockError:
+    if isinstance(error.__cause__, PenstockError):  # raised below the framework's body reader, which wraps it
+        return error.__cause__
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return NotByThisMethod(request.method, tuple(sorted(part.strip() for part in allowed.split(",") if part)))
+    if error.status_code == 404:
+        return NotFound(
+            f"There is nothing at {request.url.path[:200]}.",
+            action="Check the path and the HTTP method; /docs lists what there is.",
+        )
+    return BadRequest("The request body could not be read.", explanation="It is not valid UTF-8 or not valid JSON.")
+
+
+def invalid(problems: Sequence[Mapping[str, Any]]) -> InvalidRequest:
+    """The first problem becomes the sentence; problems of length are listed as the editor understands them (2.4)."""
+    first = problems[0]
+    field = _field(first)
+    issues = [_too_long(problem) for problem in problems if problem["type"] == "string_too_long"]
+    return BadRequest(
+        f"{field}: {_sentence(first)}",
+        explanation="; ".join(f"{_field(one)}: {_sentence(one)}" for one in problems[1:6]) or None,
+        action="Correct the request; sending it again unchanged will fail again.",
+        data={"issues": issues} if issues else None,
+        param=field,
+    )
+
+
+def _field(problem: Mapping[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"] if part not in ("body", "query", "path", "header")]
+    return ".".join(place)[:200] or str(problem["loc"][0] if problem["loc"] else "body")
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        position = problem["loc"][-1] if len(problem["loc"]) > 1 else "?"
+        return f"the body is not valid JSON at character {position} ({problem.get('ctx', {}).get('error', '')})"
+    return str(problem["msg"])[:1].lower() + str(problem["msg"])[1:300]
+
+
+def _too_long(problem: Mapping[str, Any]) -> dict[str, Any]:
+    limit = problem["ctx"]["max_length"]
+    length = len(problem["input"])
+    return {
+        "type": "too-long",
+        "message": f"{_field(problem)} has {length} characters, {limit} are allowed.",
+        "length": length,
+        "maxLength": limit,
+    }

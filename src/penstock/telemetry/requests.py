@@ -1,0 +1,63 @@
+"""The metric log: one JSON line per request, when its answer has ended (`spec/editor-api.md` 16.1)."""
+
+import hashlib
+import time
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from penstock.kit.clock import iso
+from penstock.telemetry.logs import write_line
+
+_SILENT_PATHS = frozenset(("/health", "/health/ready"))
+
+
+class ServedRequest(Protocol):
+    """What the log reads of a request; `http/incoming.py` is one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def status(self) -> int: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def bytes_out(self) -> int: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def editor_version(self) -> bytes | None: ...
+    @property
+    def extra(self) -> dict[str, Any] | None: ...
+
+
+class RequestLog:
+    """`log_user_ids`: write the user's `sub` as it is; else a hash that still groups one user's lines."""
+
+    def __init__(self, *, log_user_ids: bool) -> None:
+        self._log_user_ids = log_user_ids
+
+    def write(self, request: ServedRequest) -> None:
+        if request.path in _SILENT_PATHS:
+            return
+        line: dict[str, Any] = {
+            "timestamp": iso(datetime.now(UTC)),
+            "method": request.method,
+            "path": request.path,
+            "statusCode": request.status or 499,
+            "durationMs": round((time.perf_counter() - request.started) * 1000),
+            "traceId": request.id,
+            "bytesOut": request.bytes_out,
+            "outcome": request.outcome,
+        }
+        if request.editor_version is not None:
+            line["editorVersion"] = request.editor_version[:64].decode("latin-1")
+        if request.extra:
+            line |= request.extra
+            subject = line.pop("sub", None)
+            if subject is not None:
+                line["sub"] = subject if self._log_user_ids else hashlib.sha256(subject.encode()).hexdigest()[:16]
+        write_line(line)
