@@ -5,6 +5,9 @@ import socket
 
 import pytest
 
+from tests.databases import database as database
+from tests.databases import prepared_databases as prepared_databases
+
 SERVERS = {"postgresql": 5432, "mariadb": 3306, "redis": 6379}
 
 

@@ -1,0 +1,1 @@
+"""Engine, transactions, migrations, and column types that behave alike on SQLite, MySQL, MariaDB and PostgreSQL."""

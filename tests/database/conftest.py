@@ -1,0 +1,13 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.database.tables import Private
+from tests.databases import KINDS, Database, Prepared, empty_database
+
+
+@pytest.fixture(params=KINDS)
+async def db(request: pytest.FixtureRequest, prepared_databases: Prepared, tmp_path: Path) -> AsyncIterator[Database]:
+    async with empty_database(prepared_databases, request.param, Private.metadata, tmp_path) as opened:
+        yield opened
