@@ -1,0 +1,118 @@
+"""Figures as a Markdown table, with the machine they come from and the targets of the architecture."""
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import isnan
+from pathlib import Path
+
+from bench.measure import CHUNK_RATE, CHUNK_STREAMS, MANY_RATE, MANY_STREAMS, Figures, Plan
+
+SUBJECTS = ("direct", "nginx", "penstock")
+
+
+@dataclass(frozen=True)
+class Row:
+    """`target` is the most that is allowed of the service, in the row's unit."""
+
+    measure: str
+    label: str
+    digits: int = 0
+    target: float | None = None
+
+
+ROWS = (
+    Row("c1_per_s", "whole answers, 1 at a time: per second"),
+    Row("c1_p50_us", "… latency p50, µs"),
+    Row("c1_p99_us", "… latency p99, µs"),
+    Row("c1_cpu_us", "… CPU per request, µs", 1),
+    Row("c32_per_s", "whole answers, 32 at a time: per second"),
+    Row("c32_p50_us", "… latency p50, µs"),
+    Row("c32_p99_us", "… latency p99, µs"),
+    Row("c32_cpu_us", "… CPU per request, µs", 1, 60),
+    Row("added_p50_us", "added latency, 1 at a time: p50, µs"),
+    Row("added_p99_us", "… p99, µs"),
+    Row("first_p50_us", "added time to first token, 1 stream: p50, µs", 0, 1000),
+    Row("first_p99_us", "… p99, µs"),
+    Row("chunk_cpu_us", f"{CHUNK_STREAMS} streams × {CHUNK_RATE} chunks/s: CPU per chunk, µs", 1, 25),
+    Row("many_lost", f"{MANY_STREAMS} streams × {MANY_RATE} chunks/s: chunks lost", 0, 0),
+    Row("many_misplaced", "… chunks reordered, doubled or damaged", 0, 0),
+    Row("many_whole", "… streams whole, to the terminator"),
+    Row("many_first_p50_ms", "… time to first token p50, ms", 2),
+    Row("many_lag_p50_ms", "… chunk on its way p50, ms", 2),
+    Row("many_lag_p99_ms", "… chunk on its way p99, ms", 2),
+    Row("many_busy_percent", "… of one core used, %"),
+    Row("rest_rss_mb", "memory at rest: RSS, MiB", 1, 110),
+    Row("rest_pss_mb", "… PSS, MiB", 1),
+    Row("stream_kb", "memory per open stream, KiB", 1, 40),
+    Row("first_ready_s", "first start, empty state, to ready, s", 2),
+    Row("ready_s", "start to ready, s", 2, 2),
+    Row("import_s", "import of `penstock.app`, s", 2, 0.8),
+)
+_NOT_A_RATIO = {"many_lost", "many_misplaced", "many_whole"}
+
+
+def render(figures: Figures, faults: Sequence[str], plan: Plan) -> str:
+    """The whole report: machine, table, how it was measured, and what went wrong."""
+    lines = [
+        f"Machine: {machine()}.",
+        "",
+        "| | " + " | ".join(SUBJECTS) + " | penstock ÷ nginx | target |",
+        "|---|" + "---:|" * (len(SUBJECTS) + 1) + "---|",
+        *(_line(row, figures.get(row.measure, {})) for row in ROWS),
+        "",
+        _notes(figures, plan),
+    ]
+    if faults:
+        lines += ["", "**Faults**", "", *(f"* {fault}" for fault in faults)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row, values: dict[str, float]) -> str:
+    cells = [_number(values.get(subject), row.digits) for subject in SUBJECTS]
+    return f"| {row.label} | {' | '.join(cells)} | {_ratio(row, values)} | {_verdict(row, values)} |"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None or isnan(value) else f"{value:,.{digits}f}"
+
+
+def _ratio(row: Row, values: dict[str, float]) -> str:
+    nginx, ours = values.get("nginx"), values.get("penstock")
+    if row.measure in _NOT_A_RATIO or not nginx or ours is None:
+        return ""
+    return f"{ours / nginx:.2f}"
+
+
+def _verdict(row: Row, values: dict[str, float]) -> str:
+    if row.target is None:
+        return ""
+    ours = values.get("penstock")
+    if ours is None:
+        return f"≤ {row.target:g}"
+    return f"≤ {row.target:g}: {'met' if ours <= row.target else 'missed'}"
+
+
+def _notes(figures: Figures, plan: Plan) -> str:
+    driver = figures.get("c32_driver_us", {}).get("direct", float("nan"))
+    per_chunk = figures.get("chunk_driver_us", {}).get("direct", float("nan"))
+    return (
+        f"One process of each; penstock with its embedded defaults. Whole answers: median of {plan.rounds} rounds of "
+        f"{plan.loop_s:g} s. Chunks: {plan.chunks_s} s. Many streams: {plan.streams_s} s. Memory: {plan.held} open "
+        f"streams. CPU is user and system time of the process and its children; a chunk's includes its share of "
+        f"opening the stream. In the rows of added time, `direct` is the upstream's own time. "
+        f"The driver itself used {driver:.1f} µs per whole answer and {per_chunk:.1f} µs per chunk."
+    )
+
+
+def machine() -> str:
+    """What the figures depend on: no names of hosts or people."""
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    model = found[1].strip() if found else platform.machine()
+    return (
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, "
+        f"uvloop {version('uvloop')}, uvicorn {version('uvicorn')}"
+    )
