@@ -1,0 +1,73 @@
+"""The command `penstock`. Help is printed from the table below; a command's module is imported when it is run.
+
+Every module has `app`, a `typer.Typer`: with one command it is that command, with several a group of them.
+"""
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = {
+    "serve": ("penstock.cli.serve", "Run the service."),
+    "config": ("penstock.cli.config", "Check the configuration, or show it with the source of each value."),
+    "tenant": ("penstock.cli.tenant", "Make, list and remove tenants (environments)."),
+    "access-key": ("penstock.cli.access_key", "Access keys: the secrets that sign editor tokens."),
+    "api-key": ("penstock.cli.api_key", "API keys of programs."),
+    "token": ("penstock.cli.token", "Make an editor token, or explain one."),
+    "docs": ("penstock.cli.docs", "Write the documents that are generated from the code."),
+}
+
+
+class _Commands(TyperGroup):
+    """Knows every command by name and sentence, and imports only the one that is run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, (_, sentence) in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=sentence), name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, _load(str(name)), rest
+
+
+def _load(name: str) -> Any:
+    module, sentence = COMMANDS[name]
+    command = typer.main.get_command(import_module(module).app)
+    command.help = command.help or sentence
+    return command
+
+
+# Rich tracebacks print local variables, and those may hold secrets.
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from penstock import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def penstock(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """One gate between an organisation's products and every language model."""
+
+
+def main() -> None:
+    """Run the command line. A configuration that cannot be used ends any command with its report and 78."""
+    try:
+        app()
+    except Exception as error:
+        from penstock.settings.report import EXIT_CODE, SettingsError
+
+        if not isinstance(error, SettingsError):
+            raise
+        typer.echo(str(error), err=True)
+        sys.exit(EXIT_CODE)

@@ -56,16 +56,22 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Something the operator should mend. `variable` and `path` say where (`MODELS`, `[2].provider`).
+    """Something the operator should know. `variable` and `path` say where (`MODELS`, `[2].provider`).
 
-    `error`: the entry does not work. `warning`: it works, after a repair or with a doubt.
+    `error`: it does not work. `warning`: it works, after a repair or with a doubt. `info`: nothing to mend.
+    `source` is where the value came from, `line` and `column` (from 1) the place in its JSON text, and `context` that
+    line with everything but structure and field names blanked out.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "info"]
     variable: str
     path: str
     message: str
     fix: str
+    source: str = ""
+    line: int | None = None
+    column: int | None = None
+    context: str = ""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,76 @@
+"""What must hold between variables. Each check adds its problems to the values; none stops at the first."""
+
+from typing import Any
+
+from penstock.settings import variables as v
+from penstock.settings.database import DatabaseValues
+from penstock.settings.kinds import origin
+from penstock.settings.secrets import not_writable
+from penstock.settings.values import Values
+from penstock.settings.variables import Variable
+
+_SHORT_SECRET = 16
+
+
+def check(values: Values, database: DatabaseValues, *, has_redis: bool) -> None:
+    _check_workers(values, database, has_redis=has_redis)
+    _check_secrets(values, database)
+    _check_state_dir(values, database)
+    _check_together(values, v.DATABASE_SSL_CERT, v.DATABASE_SSL_KEY, "Mutual TLS needs both.")
+    _check_redis(values)
+    _check_origins(values)
+    if values.is_set(v.LICENSE_KEY):
+        values.inform(v.LICENSE_KEY, "is set and ignored: Penstock needs no licence.", "You may remove it.")
+
+
+def _check_workers(values: Values, database: DatabaseValues, *, has_redis: bool) -> None:
+    if values[v.WORKERS] == 1:
+        return
+    if not has_redis:
+        values.error(v.WORKERS, "is more than 1, but there is no Redis.", "Set REDIS_HOST, or WORKERS to 1.")
+    if not database.is_server and not values.is_set(v.DATABASE_URL):
+        fix = "Set DATABASE_DRIVER to mysql or postgres, or WORKERS to 1."
+        values.error(v.WORKERS, "is more than 1, but the database is SQLite.", fix)
+
+
+def _check_secrets(values: Values, database: DatabaseValues) -> None:
+    management = v.ENVIRONMENTS_MANAGEMENT_SECRET_KEY
+    has_one = values.is_set(v.SECRETS_ENCRYPTION_KEY) or values.is_set(management)
+    if database.is_server and not has_one:
+        message = "is not set, and neither is ENVIRONMENTS_MANAGEMENT_SECRET_KEY."
+        fix = "Replicas on one database must share a secret: set it to the output of `openssl rand -hex 32`."
+        values.error(v.SECRETS_ENCRYPTION_KEY, message, fix)
+    if 0 < len(values[management] or "") < _SHORT_SECRET:
+        values.warn(management, "the value is short.", f"Use {_SHORT_SECRET} characters or more.")
+
+
+def _check_state_dir(values: Values, database: DatabaseValues) -> None:
+    if database.is_server or values.is_set(v.DATABASE_URL):
+        return
+    problem = not_writable(values[v.STATE_DIR])
+    if problem is not None:
+        values.error(v.STATE_DIR, problem.message, problem.fix)
+
+
+def _check_redis(values: Values) -> None:
+    _check_together(values, v.REDIS_TLS_CERT, v.REDIS_TLS_KEY, "Mutual TLS needs both.")
+    _check_together(values, v.REDIS_SENTINELS, v.REDIS_SENTINEL_MASTER, "Sentinel needs both.")
+    if values.is_set(v.REDIS_CLUSTER_NODES) and values.is_set(v.REDIS_SENTINELS):
+        values.error(v.REDIS_SENTINELS, "is set, and so is REDIS_CLUSTER_NODES.", "Keep one of the two.")
+    certified = values.is_set(v.REDIS_TLS_CA) or values.is_set(v.REDIS_TLS_CERT)
+    if certified and not (values[v.REDIS_TLS_ENABLE] or values[v.REDIS_TLS]):
+        values.warn(v.REDIS_TLS_ENABLE, "is off, so the REDIS_TLS_* files are not used.", "Set it to true.")
+
+
+def _check_together(values: Values, one: Variable[Any], two: Variable[Any], fix: str) -> None:
+    for here, other in ((one, two), (two, one)):
+        if values.is_set(here) and not values.is_set(other):
+            values.error(other, f"is not set, but {here.name} is.", fix)
+
+
+def _check_origins(values: Values) -> None:
+    given = [item.strip() for item in values.text(v.ALLOWED_ORIGINS).split(",") if item.strip()]
+    changed = [item for item in given if item not in values[v.ALLOWED_ORIGINS]]
+    if values[v.ALLOWED_ORIGINS] and changed:
+        meant = ", ".join(origin(item) for item in changed)
+        values.warn(v.ALLOWED_ORIGINS, f"was read as {meant}.", "Write origins like this: no path, lower case.")

@@ -1,0 +1,168 @@
+"""How the text of a variable becomes a value. A kind raises ValueError, whose message is for the operator.
+
+No message repeats the text it refused: whether that may be shown depends on the variable, which a kind does not know.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
+_NODE = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\],]+)):(?P<port>[0-9]{1,5})(?::(?P<password>.+))?")
+
+LOG_LEVELS: Mapping[str, int] = {
+    "trace": 10,
+    "debug": 20,
+    "info": 30,
+    "warn": 40,
+    "warning": 40,
+    "error": 50,
+    "fatal": 60,
+}
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """`expected` completes the sentence "expected …"."""
+
+    expected: str
+    read: Callable[[str], T]
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One member of a Redis Cluster, or one Sentinel."""
+
+    host: str
+    port: int
+    password: str | None = None
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _flag(text: str) -> bool:
+    try:
+        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    except KeyError:
+        raise ValueError("is neither true nor false") from None
+
+
+def _log_level(text: str) -> int:
+    named = LOG_LEVELS.get(text.lower())
+    if named is not None:
+        return named
+    if not _WHOLE.fullmatch(text) or not 10 <= int(text) <= 60:
+        raise ValueError("is not a log level")
+    return int(text)
+
+
+def _existing_file(text: str) -> Path:
+    path = Path(text)
+    try:
+        with path.open("rb"):
+            return path
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot be read: {reason(error)}") from error
+
+
+def _directory(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError("is not a path")
+    return Path(text)
+
+
+def _encryption_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in text.split(",") if key.strip())
+    if not keys or any(len(key) < 32 for key in keys):
+        raise ValueError("is too short")
+    return keys
+
+
+def _nodes(text: str) -> tuple[Node, ...]:
+    return tuple(_node(item.strip()) for item in text.split(",") if item.strip())
+
+
+def _node(item: str) -> Node:
+    found = _NODE.fullmatch(item)
+    if found is None or not 0 < int(found["port"]) < 65536:
+        raise ValueError("has an entry that is not host:port")
+    return Node(found["six"] or found["host"], int(found["port"]), found["password"])
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(origin(item.strip()) for item in text.split(",") if item.strip()))
+
+
+def origin(item: str) -> str:
+    """The origin as browsers write it: lower case, no trailing slash, no default port. Raises ValueError."""
+    if item == "*":
+        return item
+    lowered = item.lower().rstrip("/")
+    if not _ORIGIN.fullmatch(lowered):
+        raise ValueError("has an entry that is not an origin")
+    for scheme, port in (("https://", ":443"), ("http://", ":80")):
+        if lowered.startswith(scheme):
+            lowered = lowered.removesuffix(port)
+    return lowered
+
+
+def whole(low: int, high: int) -> Kind[int]:
+    def read(text: str) -> int:
+        if not _WHOLE.fullmatch(text):
+            raise ValueError("is not a whole number")
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError("is out of range")
+        return value
+
+    return Kind(f"a whole number from {low} to {high}", read)
+
+
+def seconds(low: float, high: float) -> Kind[float]:
+    def read(text: str) -> float:
+        if not _NUMBER.fullmatch(text):
+            raise ValueError("is not a number")
+        value = float(text)
+        if not low <= value <= high:
+            raise ValueError("is out of range")
+        return value
+
+    return Kind(f"a number from {low:g} to {high:g}", read)
+
+
+def choice(names: Mapping[str, T]) -> Kind[T]:
+    def read(text: str) -> T:
+        try:
+            return names[text.lower()]
+        except KeyError:
+            raise ValueError("is not one of the accepted words") from None
+
+    return Kind("one of " + ", ".join(names), read)
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read, without the path, which the report names anyway."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return "it is not UTF-8 text" if isinstance(error, UnicodeError) else "the path is not usable"
+
+
+TEXT = Kind("text", _same)
+JSON_TEXT = Kind("JSON", _same)
+FLAG = Kind("true or false", _flag)
+PORT_NUMBER = whole(1, 65535)
+FILE = Kind("the path of a readable file", _existing_file)
+DIRECTORY = Kind("a path", _directory)
+LOG_LEVEL = Kind("a number from 10 to 60, or trace, debug, info, warn, error, fatal", _log_level)
+ORIGINS = Kind("origins such as https://app.example.com, separated by commas, or *", _origins)
+NODES = Kind("host:port entries separated by commas, with IPv6 addresses in brackets", _nodes)
+ENCRYPTION_KEYS = Kind("at least 32 characters for each key, several keys separated by commas", _encryption_keys)

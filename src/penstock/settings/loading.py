@@ -1,0 +1,59 @@
+"""From the sources to the settings, or to one report of everything that is wrong."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from penstock.kit.secret import Secret
+from penstock.settings import variables as v
+from penstock.settings.checks import check
+from penstock.settings.database import read_database
+from penstock.settings.options import CatalogOptions, Settings, read_editor, read_limits, read_logs, read_server
+from penstock.settings.report import SettingsError
+from penstock.settings.sources import Collected, collect
+from penstock.settings.values import Values
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """Read and check everything. Raises SettingsError, which holds every problem and not only the first.
+
+    `directory` is where `.env` is looked for. `overrides` are variables that the command line sets.
+    """
+    collected = collect(os.environ if environ is None else environ, directory or Path.cwd(), overrides or {})
+    values = Values(collected)
+    settings = _settings(values, collected)
+    if any(problem.severity == "error" for problem in settings.problems):
+        raise SettingsError(settings.problems)
+    return settings
+
+
+def _settings(values: Values, collected: Collected) -> Settings:
+    database = read_database(values)
+    management = values[v.ENVIRONMENTS_MANAGEMENT_SECRET_KEY]
+    check(values, database, has_redis=has_redis(values))
+    return Settings(
+        server=read_server(values),
+        logs=read_logs(values),
+        editor=read_editor(values),
+        catalog=CatalogOptions(
+            providers=collected.documents.get("PROVIDERS"),
+            models=collected.documents.get("MODELS"),
+            strict=values[v.MODELS_STRICT],
+            limits=read_limits(values),
+        ),
+        allowed_origins=values[v.ALLOWED_ORIGINS],
+        state_dir=values[v.STATE_DIR],
+        management_secret=Secret(management) if management else None,
+        encryption_keys=tuple(Secret(key) for key in values[v.SECRETS_ENCRYPTION_KEY] or ()),
+        database_values=database,
+        problems=tuple(values.problems),
+        entries=values.entries(),
+    )
+
+
+def has_redis(values: Values) -> bool:
+    return any(values.is_set(one) for one in (v.REDIS_HOST, v.REDIS_CLUSTER_NODES, v.REDIS_SENTINELS))

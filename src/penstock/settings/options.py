@@ -1,0 +1,129 @@
+"""The settings, typed and frozen. `app.py` hands each room its part; no room gets the whole."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from penstock.gateway.catalog.documents import Source
+from penstock.gateway.catalog.snapshot import Problem
+from penstock.kit.secret import Secret
+from penstock.providers.transport.base import Limits
+from penstock.settings import variables as v
+from penstock.settings.database import DatabaseValues
+from penstock.settings.secrets import existing_secret, generated_secret
+from penstock.settings.values import Entry, Values
+
+if TYPE_CHECKING:
+    from penstock.database.engine import DatabaseOptions
+
+_LONGEST_ANSWER_S = 600.0
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    host: str
+    port: int
+    workers: int
+    shutdown_grace_s: float
+    startup_retry_s: float
+    max_body_bytes: int
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`level` counts as LOG_LEVEL does: 10 trace to 60 fatal."""
+
+    level: int
+    metric_lines: bool
+    user_ids: bool
+
+
+class EditorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    lock_wait_s: float
+    keepalive_s: float
+    stream_max_s: float
+
+
+class CatalogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """None for a source means that its variable is not set."""
+
+    providers: Source | None
+    models: Source | None
+    strict: bool
+    limits: Limits
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """Everything that can be configured. `problems` are the warnings and remarks of a configuration that works."""
+
+    server: ServerOptions
+    logs: LogOptions
+    editor: EditorOptions
+    catalog: CatalogOptions
+    allowed_origins: tuple[str, ...]
+    state_dir: Path
+    management_secret: Secret | None
+    encryption_keys: tuple[Secret, ...]
+    database_values: DatabaseValues
+    problems: tuple[Problem, ...]
+    entries: tuple[Entry, ...]
+
+    @property
+    def llm_limits(self) -> Limits:
+        return self.catalog.limits
+
+    @property
+    def database(self) -> "DatabaseOptions":
+        return self.database_values.options()
+
+    def master_secrets(self) -> tuple[str, ...]:
+        """The first seals, every one opens. With SQLite and no secret configured, one is generated and kept.
+
+        Raises SettingsError when `STATE_DIR` cannot keep it.
+        """
+        given = [key.reveal() for key in self.encryption_keys]
+        if self.management_secret is not None:
+            given.append(self.management_secret.reveal())
+        if self.database_values.is_server:
+            return tuple(given)
+        kept = existing_secret(self.state_dir) if given else generated_secret(self.state_dir)
+        return (*given, kept) if kept else tuple(given)
+
+    def __repr__(self) -> str:
+        return f"Settings({self.database_values.driver}, port {self.server.port})"
+
+
+def read_server(values: Values) -> ServerOptions:
+    return ServerOptions(
+        host=values[v.HOST],
+        port=values[v.PORT],
+        workers=values[v.WORKERS],
+        shutdown_grace_s=values[v.SHUTDOWN_GRACE_SECONDS],
+        startup_retry_s=values[v.STARTUP_RETRY_SECONDS],
+        max_body_bytes=values[v.MAX_BODY_BYTES],
+    )
+
+
+def read_logs(values: Values) -> LogOptions:
+    return LogOptions(
+        level=values[v.LOG_LEVEL_], metric_lines=values[v.ENABLE_METRIC_LOGS], user_ids=values[v.LOG_USER_IDS]
+    )
+
+
+def read_editor(values: Values) -> EditorOptions:
+    return EditorOptions(
+        lock_wait_s=values[v.CONVERSATION_LOCK_WAIT_MS] / 1000,
+        keepalive_s=values[v.SSE_KEEPALIVE_SECONDS],
+        stream_max_s=values[v.STREAM_MAX_SECONDS],
+    )
+
+
+def read_limits(values: Values) -> Limits:
+    first_byte_s = values[v.LLM_TIMEOUT_MS] / 1000
+    return Limits(
+        connect_s=values[v.LLM_CONNECT_TIMEOUT_MS] / 1000,
+        first_byte_s=first_byte_s,
+        idle_s=values[v.LLM_IDLE_TIMEOUT_MS] / 1000,
+        total_s=max(_LONGEST_ANSWER_S, first_byte_s),
+    )

@@ -1,0 +1,79 @@
+"""The secret that is generated for an installation that was given none: one file, made once, readable by us alone."""
+
+import os
+import secrets
+from pathlib import Path
+
+from penstock.gateway.catalog.snapshot import Problem
+from penstock.settings.report import SettingsError
+
+FILE_NAME = "secret.key"
+
+
+def generated_secret(state_dir: Path) -> str:
+    """The content of `secret.key`, which is made when it is missing. Raises SettingsError.
+
+    Two processes that start at once agree on the first file: linking never replaces one.
+    """
+    path = state_dir / FILE_NAME
+    try:
+        if not path.exists():
+            _create(path)
+        found = path.read_text("ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise SettingsError([_unusable(path, state_dir, error)]) from error
+    if len(found) < 32:
+        message = f"{path} is damaged: it holds less than 32 characters."
+        raise SettingsError([Problem("error", "STATE_DIR", "", message, "Restore it; without it secrets are lost.")])
+    return found
+
+
+def existing_secret(state_dir: Path) -> str | None:
+    """The generated secret of an earlier start, which still opens what it sealed."""
+    return generated_secret(state_dir) if (state_dir / FILE_NAME).is_file() else None
+
+
+def not_writable(directory: Path) -> Problem | None:
+    """Whether files can be made in `directory`, which is created when needed later; None when they can."""
+    nearest = directory
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return _unusable(directory, directory, NotADirectoryError(20, "Not a directory"))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return _unusable(directory, directory, PermissionError(13, "Permission denied"))
+    return None
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _unusable(path: Path, directory: Path, error: Exception) -> Problem:
+    cause = getattr(error, "strerror", None) or "not a text file"
+    owner = _owner(path)
+    message = f"{path} cannot be used: {cause.lower()}. We run as uid {os.getuid()}"
+    message += f"; {owner[0]} belongs to uid {owner[1]}." if owner else "."
+    fix = f"Run `mkdir -p {directory} && chown -R {os.getuid()} {directory}`, or set STATE_DIR to another directory."
+    return Problem("error", "STATE_DIR", "", message, fix)
+
+
+def _owner(path: Path) -> tuple[Path, int] | None:
+    """The nearest part of the path that exists, and whose it is."""
+    for candidate in (path, *path.parents):
+        try:
+            return candidate, candidate.stat().st_uid
+        except OSError:
+            continue
+    return None
