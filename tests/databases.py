@@ -69,13 +69,13 @@ def fresh_database_env(kind: str) -> Iterator[dict[str, str]]:
 
 def environment(options: DatabaseOptions) -> dict[str, str]:
     if options.driver == "sqlite":
-        return {"DATABASE_DRIVER": "sqlite", "DATABASE_PATH": options.path}
+        return {"DATABASE_DRIVER": "sqlite", "DATABASE_DATABASE": options.path}
     return {
         "DATABASE_DRIVER": options.driver,
         "DATABASE_HOST": options.host,
         "DATABASE_PORT": str(options.port or DEFAULT_PORTS[options.driver]),
         "DATABASE_USER": options.user,
-        "DATABASE_PASSWORD": options.password.reveal(),
+        "DATABASE_PASSWORD": options.password,
         "DATABASE_DATABASE": options.database,
         **({"DATABASE_SCHEMA": options.schema} if options.driver == "postgres" else {}),
     }

@@ -1,5 +1,6 @@
 """Every room's tables, in one metadata: what migrations are written from and tests create."""
 
+import penstock.gateway.identity.tables  # noqa: F401
 from penstock.database.base import Base
 
 metadata = Base.metadata

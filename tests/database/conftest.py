@@ -1,3 +1,4 @@
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,3 +12,12 @@ from tests.databases import KINDS, Database, Prepared, empty_database
 async def db(request: pytest.FixtureRequest, prepared_databases: Prepared, tmp_path: Path) -> AsyncIterator[Database]:
     async with empty_database(prepared_databases, request.param, Private.metadata, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -6,6 +6,7 @@ What stays untranslated is a bug of ours.
 """
 
 import asyncio
+import logging
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -46,7 +47,7 @@ class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int | None = None
     user: str = ""
-    password: Secret = Secret("")
+    password: str = ""
     database: str = ""
     schema: str = DEFAULT_SCHEMA
     ssl_ca: str | None = None
@@ -55,6 +56,9 @@ class DatabaseOptions(msgspec.Struct, frozen=True, kw_only=True):
     pool_size: int = 10
     connect_timeout_s: float = 10.0
     wait_s: float = 10.0
+
+    def __repr__(self) -> str:
+        return f"DatabaseOptions({self.where()})"
 
     def where(self) -> str:
         """For people and logs: never a password."""
@@ -166,11 +170,15 @@ def _url(options: DatabaseOptions) -> URL:
     return URL.create(
         "mysql+asyncmy" if options.driver == "mysql" else "postgresql+asyncpg",
         username=options.user or None,
-        password=options.password.reveal() or None,
+        password=_plain(options.password) or None,
         host=options.host,
         port=options.port or DEFAULT_PORTS[options.driver],
         database=options.database or None,
     )
+
+
+def _plain(password: str) -> str:
+    return password.reveal() if isinstance(password, Secret) else password
 
 
 def _pool(options: DatabaseOptions) -> dict[str, Any]:
@@ -190,6 +198,8 @@ def _sqlite_arguments(options: DatabaseOptions) -> dict[str, Any]:
 
 
 def _mysql_arguments(options: DatabaseOptions) -> dict[str, Any]:
+    # It logs every note of the server as a warning ("name ignored for primary key").
+    logging.getLogger("asyncmy").setLevel(logging.ERROR)
     return _pool(options) | {
         "pool_pre_ping": True,
         "pool_recycle": _RECYCLE_AFTER_S,
