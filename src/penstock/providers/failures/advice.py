@@ -1,0 +1,204 @@
+"""What the operator should do: each kind explained with the names of this installation."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.errors import UpstreamError
+from penstock.providers.failures.kinds import (
+    AllKeysResting,
+    ContentFiltered,
+    ContextTooLong,
+    CredentialsRefused,
+    CreditExhausted,
+    Failure,
+    NoUsableKey,
+    PermissionRefused,
+    RateLimited,
+    TooLarge,
+    Unreachable,
+    Unsupported,
+    UpstreamNotFound,
+)
+
+
+def explain_for(
+    error: UpstreamError,
+    *,
+    provider_key: str,
+    key_hint: str | None = None,
+    model: str | None = None,
+    base_url: str | None = None,
+    secrets: Iterable[str] = (),
+) -> UpstreamError:
+    """Return `error` with `explanation` and `action` filled in.
+
+    They name the `PROVIDERS` entry, the key's last four characters, the model and the address.
+
+    `key_hint` is `Key.hint`. `secrets` are revealed keys, masked once more in the message.
+    """
+    if not isinstance(error, Failure):
+        return error
+    error.cleaned(secrets)
+    place = _Place(provider_key, key_hint, model or "?", base_url or "")
+    advice = next((give(error, place) for kind, give in _ADVICE if isinstance(error, kind)), None)
+    if advice is not None:
+        error.explanation, error.action = advice
+    else:
+        error.explanation = " ".join(filter(None, (error.explanation, f"It was called as {place.entry}.")))
+    return error
+
+
+class _Place(msgspec.Struct, frozen=True):
+    provider_key: str
+    key_hint: str | None
+    model: str
+    base_url: str
+
+    @property
+    def entry(self) -> str:
+        return f"the PROVIDERS entry `{self.provider_key}`"
+
+    @property
+    def credential(self) -> str:
+        return f"the key ending in `{self.key_hint}`" if self.key_hint else "a call without a key"
+
+
+Advice = tuple[str, str]
+
+
+def _about_credentials(_: Failure, place: _Place) -> Advice:
+    if place.key_hint is None:
+        return (
+            f"The provider wants a key, and {place.entry} has none that could be used.",
+            f"Set `apiKeys` of {place.entry}.",
+        )
+    return (
+        f"The provider refused {place.credential} of {place.entry}.",
+        "Replace that key: it is mistyped, revoked, expired, or of another account or region.",
+    )
+
+
+def _about_no_key(_: Failure, place: _Place) -> Advice:
+    return (
+        f"The provider has lately refused every key of {place.entry}; they are tried again after five minutes.",
+        f"Put a working key into `apiKeys` of {place.entry}.",
+    )
+
+
+def _about_permission(_: Failure, place: _Place) -> Advice:
+    return (
+        f"The provider knows {place.credential} of {place.entry}, but does not let it use `{place.model}`.",
+        "Check the permissions of the key, its project, and whether the provider serves your region.",
+    )
+
+
+def _about_billing(_: Failure, place: _Place) -> Advice:
+    return (
+        f"The account behind {place.credential} of {place.entry} has no credit left, or reached its spending limit.",
+        "Add credit or raise the limit at the provider. Waiting alone does not help.",
+    )
+
+
+def _about_not_found(error: Failure, place: _Place) -> Advice:
+    if isinstance(error, UpstreamNotFound) and error.wrong_path:
+        return _about_path(place)
+    if "try pulling it first" in error.message:
+        return (
+            f"The server of {place.entry} has not downloaded the model `{place.model}`.",
+            f"Run `ollama pull {place.model}` there, or correct the `id` in MODELS.",
+        )
+    return (
+        f"The provider of {place.entry} does not offer `{place.model}` to {place.credential}.",
+        "Check the `id` in MODELS. If the model exists, the project of the key may not have access to it: "
+        "allow the model in the project's limits at the provider, or use a key of another project.",
+    )
+
+
+def _about_path(place: _Place) -> Advice:
+    without_version = not place.base_url.rstrip("/").endswith("/v1")
+    return (
+        f"The provider does not know the path that {place.entry} leads to: its base URL is `{place.base_url}`.",
+        f"The base URL of most providers ends in /v1: set `baseUrl` to `{place.base_url.rstrip('/')}/v1`."
+        if without_version
+        else "Check `baseUrl`: the path before /v1 may differ at this provider.",
+    )
+
+
+def _about_unsupported(error: Failure, place: _Place) -> Advice:
+    text = error.message.lower()
+    if "does not support tools" in text:
+        return (
+            f"The model `{place.model}` of {place.entry} has no tool template, so it cannot use tools.",
+            "Choose a model with tool support for this feature, or switch the tools off for this model in MODELS.",
+        )
+    if "tool choice requires" in text:
+        return (
+            f"The server of {place.entry} was started without tool support.",
+            "Start it with `--enable-auto-tool-choice` and the `--tool-call-parser` of the model.",
+        )
+    if "image" in text:
+        return (
+            f"The model `{place.model}` of {place.entry} does not read images.",
+            "Use a model that reads images, or leave the images out.",
+        )
+    return (
+        f"The model `{place.model}` or the server of {place.entry} cannot do what was asked.",
+        "Use another model for this feature.",
+    )
+
+
+def _about_rate(error: Failure, place: _Place) -> Advice:
+    if isinstance(error, AllKeysResting):
+        why = f"The provider has asked every usable key of {place.entry} to wait."
+    else:
+        why = f"The provider limits how much {place.credential} of {place.entry} may ask in a time."
+    if error.key_effect is None and error.message.startswith("Request too large for"):
+        return why, "This request alone exceeds the allowance of the account: shorten it, or raise the account's tier."
+    wait = f"Ask again in {error.retry_after_s:.0f} s" if error.retry_after_s else "Ask again later"
+    return why, f"{wait}. If it happens often, add keys of other accounts, or raise the tier (free tiers are small)."
+
+
+def _about_context(_: Failure, place: _Place) -> Advice:
+    return (
+        f"The conversation with its attachments is longer than `{place.model}` can read at once.",
+        "Shorten the text, remove attachments, begin a new conversation, or use a model with a larger context.",
+    )
+
+
+def _about_filter(_: Failure, place: _Place) -> Advice:
+    return (
+        f"The content filter of the provider of {place.entry} refused this text. Filters also strike harmless texts.",
+        "Word it differently. If it happens often with harmless texts, relax the filter at the provider.",
+    )
+
+
+def _about_size(_: Failure, place: _Place) -> Advice:
+    return (
+        f"The request is larger than the provider of {place.entry} accepts.",
+        "Remove or shrink attachments.",
+    )
+
+
+def _about_connection(error: Failure, place: _Place) -> Advice:
+    explanation = error.explanation or "The provider answered with a failure of its own."
+    return (
+        f"{explanation} It was called as {place.entry} at `{place.base_url}`.",
+        error.action or "Ask again; the provider's status page may know more.",
+    )
+
+
+_ADVICE: Sequence[tuple[type[Failure], Any]] = (
+    (NoUsableKey, _about_no_key),
+    (CredentialsRefused, _about_credentials),
+    (PermissionRefused, _about_permission),
+    (CreditExhausted, _about_billing),
+    (UpstreamNotFound, _about_not_found),
+    (Unsupported, _about_unsupported),
+    (RateLimited, _about_rate),
+    (ContextTooLong, _about_context),
+    (ContentFiltered, _about_filter),
+    (TooLarge, _about_size),
+    (Unreachable, _about_connection),
+)

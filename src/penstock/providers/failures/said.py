@@ -1,0 +1,109 @@
+"""What a provider said when it failed: error bodies of every shape, taken apart."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from penstock.providers.failures.kinds import MAX_MESSAGE_CHARS
+from penstock.providers.json_text import NotJson, lenient_json
+
+
+class Said(msgspec.Struct, kw_only=True):
+    """An error body of any shape, taken apart."""
+
+    message: str = ""
+    codes: tuple[str, ...] = ()
+    """Every word that may be a code, the most precise first."""
+    number: int | None = None
+    """A status inside the body."""
+    retry_after: Any = None
+    flagged: bool = False
+    names_model: bool = False
+
+
+def payload_of(body: bytes) -> Any:
+    """The decoded body when it is a JSON object (or a list with one), else None."""
+    try:
+        payload = lenient_json(body.strip())
+    except NotJson:
+        return None
+    if isinstance(payload, list):
+        payload = next((one for one in payload if isinstance(one, dict)), None)
+    if isinstance(payload, str):
+        return {"message": payload}
+    return payload if isinstance(payload, dict) else None
+
+
+def said_in(payload: Mapping[str, Any]) -> Said:
+    inner = payload.get("error")
+    error: Mapping[str, Any] = inner if isinstance(inner, dict) else payload
+    metadata = error.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    message = _sentence(inner) if isinstance(inner, str) else _first_text(error, ("message", "detail", "msg"))
+    if not message:
+        message = _first_text(payload, ("message", "detail"))
+    codes, number = [], None
+    for holder in (error, payload):
+        for field in ("code", "status_code", "http_status", "status", "type", "error_type"):
+            value = holder.get(field)
+            if isinstance(value, str) and value.isdigit():
+                value = int(value)
+            if isinstance(value, bool):
+                continue
+            if isinstance(value, int) and number is None and 100 <= value <= 599:
+                number = value
+            elif isinstance(value, str) and value not in ("error", ""):
+                codes.append(value)
+    raw = metadata.get("raw")
+    if raw:
+        # A router's own sentence is only "Provider returned error"; the reason is one level down.
+        deeper = payload_of(raw.encode("utf-8", "replace")) if isinstance(raw, str) else raw
+        nested = said_in(deeper) if isinstance(deeper, dict) else Said(message=_sentence(raw))
+        message = nested.message or message
+        codes = [*nested.codes, *codes]
+    return Said(
+        message=message,
+        codes=tuple(codes),
+        number=number,
+        retry_after=error.get("retry_after", metadata.get("retry_after")),
+        flagged="flagged_input" in metadata or "reasons" in metadata,
+        names_model=error.get("param") == "model",
+    )
+
+
+def _first_text(holder: Mapping[str, Any], fields: Iterable[str]) -> str:
+    for field in fields:
+        if text := _sentence(holder.get(field)):
+            return text
+    return ""
+
+
+def _sentence(value: Any) -> str:
+    """The text of a message field: a string, an object with a message, or a list of validation errors."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return _first_text(value, ("message", "msg", "detail"))
+    if isinstance(value, list):
+        return "; ".join(_validation_error(one) for one in value[:10] if isinstance(one, dict))
+    return ""
+
+
+def _validation_error(one: Mapping[str, Any]) -> str:
+    place = one.get("loc")
+    where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
+    what = str(one.get("msg") or one.get("message") or "")
+    return f"{where}: {what}" if where else what
+
+
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def plain_text(body: bytes) -> str:
+    text = body[: 8 * MAX_MESSAGE_CHARS].decode("utf-8", "replace").strip()
+    if not text.startswith("<"):
+        return text
+    title = _TITLE.search(text)
+    return f"An HTML page instead of an answer: {title[1].strip()}" if title else "An HTML page instead of an answer"

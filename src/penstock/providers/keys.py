@@ -1,0 +1,123 @@
+"""Which key of an entry is used next, and which ones are set aside for a while. All in this process's memory."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from penstock.errors import UpstreamError
+from penstock.kit.clock import Clock
+from penstock.kit.secret import Secret
+from penstock.providers.failures import MAX_RETRY_AFTER_S, AllKeysResting, Failure, NoUsableKey
+
+BAD_FOR_S = 300.0
+REST_FOR_S = 10.0
+
+KeyState = Literal["ready", "bad", "resting"]
+
+
+class Key:
+    """One key of an entry. `secret` is None for an entry without keys; `hint` is its last four characters."""
+
+    __slots__ = ("hint", "reason", "secret", "state", "until")
+
+    def __init__(self, secret: Secret | None) -> None:
+        self.secret = secret
+        self.hint = _hint(secret)
+        self.state: KeyState = "ready"
+        self.until = -math.inf
+        self.reason = ""
+
+
+class KeyReport(msgspec.Struct, frozen=True):
+    """What health pages show of a key. `for_s`: how long it is still set aside."""
+
+    hint: str | None
+    state: KeyState
+    for_s: float = 0.0
+    reason: str = ""
+
+
+class KeyRing:
+    """Hands out the keys of one entry in turn. Sync; belongs to one event loop."""
+
+    def __init__(self, keys: Sequence[Secret], clock: Clock) -> None:
+        self._keys = tuple(Key(secret) for secret in keys) or (Key(None),)
+        self._clock = clock
+        self._next = 0
+        self._set_aside = 0
+        """How many keys are not `ready`; some of them may have served their time."""
+
+    def pick(self) -> Key:
+        """The next key in turn that is neither bad nor resting. Raises AllKeysResting and NoUsableKey."""
+        at = self._next
+        if not self._set_aside:
+            self._next = at + 1 if at + 1 < len(self._keys) else 0
+            return self._keys[at]
+        self._readmit()
+        for _ in self._keys:
+            key = self._keys[at]
+            at = at + 1 if at + 1 < len(self._keys) else 0
+            if key.state == "ready":
+                self._next = at
+                return key
+        raise self._nothing_left()
+
+    def report(self, key: Key, error: UpstreamError) -> None:
+        """Set the key aside if the failure says so. The key of an entry without keys never is."""
+        if key.secret is None or not isinstance(error, Failure) or error.key_effect is None:
+            return
+        now = self._clock.monotonic()
+        if error.key_effect == "bad":
+            self._put_aside(key, "bad", now + BAD_FOR_S, error.message)
+        elif key.state != "bad":
+            wait = REST_FOR_S if error.retry_after_s is None else min(error.retry_after_s, MAX_RETRY_AFTER_S)
+            # An earlier, longer wait still holds.
+            self._put_aside(key, "resting", max(now + wait, key.until), error.message)
+
+    def ok(self, key: Key) -> None:
+        """The key was accepted, so it is not bad. A resting key goes on resting: the answer may be to an older call."""
+        if key.state == "bad":
+            self._admit(key)
+
+    def states(self) -> list[KeyReport]:
+        if self._set_aside:
+            self._readmit()
+        now = self._clock.monotonic()
+        return [KeyReport(key.hint, key.state, max(key.until - now, 0.0), key.reason) for key in self._keys]
+
+    def _put_aside(self, key: Key, state: KeyState, until: float, reason: str) -> None:
+        if key.state == "ready":
+            self._set_aside += 1
+        key.state, key.until, key.reason = state, until, reason
+
+    def _admit(self, key: Key) -> None:
+        self._set_aside -= 1
+        key.state, key.until, key.reason = "ready", -math.inf, ""
+
+    def _readmit(self) -> None:
+        now = self._clock.monotonic()
+        for key in self._keys:
+            if key.state != "ready" and key.until <= now:
+                self._admit(key)
+
+    def _nothing_left(self) -> Failure:
+        now = self._clock.monotonic()
+        waits = [key.until - now for key in self._keys if key.state == "resting"]
+        if waits:
+            return AllKeysResting(
+                "The provider has asked this service to wait (rate limit).", retry_after_s=max(min(waits), 0.0)
+            )
+        last = max(self._keys, key=lambda key: key.until)
+        count = "The only key" if len(self._keys) == 1 else f"All {len(self._keys)} keys"
+        verb = "was" if len(self._keys) == 1 else "were"
+        return NoUsableKey(f"NoValidApiKeysFoundError: {count} {verb} refused. Last: {last.reason}")
+
+
+def _hint(secret: Secret | None) -> str | None:
+    """The last four characters, unless the key is so short that they would give it away."""
+    if secret is None:
+        return None
+    value = secret.reveal()
+    return value[-4:] if len(value) >= 12 else "…"
