@@ -1,6 +1,6 @@
 """The command `penstock`. Help is printed from the table below; a command's module is imported when it is run.
 
-Every module has `app`, a `typer.Typer`: with one command it is that command, with several a group of them.
+The table names a `typer.Typer` (a group of commands) or a function (one command).
 """
 
 import sys
@@ -11,13 +11,13 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 COMMANDS = {
-    "serve": ("penstock.cli.serve", "Run the service."),
-    "config": ("penstock.cli.config", "Check the configuration, or show it with the source of each value."),
-    "tenant": ("penstock.cli.tenant", "Make, list and remove tenants (environments)."),
-    "access-key": ("penstock.cli.access_key", "Access keys: the secrets that sign editor tokens."),
-    "api-key": ("penstock.cli.api_key", "API keys of programs."),
-    "token": ("penstock.cli.token", "Make an editor token, or explain one."),
-    "docs": ("penstock.cli.docs", "Write the documents that are generated from the code."),
+    "serve": ("penstock.cli.serve:serve", "Run the service."),
+    "config": ("penstock.cli.config:app", "Check the configuration, or show it with the source of each value."),
+    "tenant": ("penstock.cli.tenant:app", "Make and list tenants (environments)."),
+    "access-key": ("penstock.cli.access_key:app", "Access keys: the secrets that sign editor tokens."),
+    "api-key": ("penstock.cli.api_key:app", "API keys of programs."),
+    "token": ("penstock.cli.token:app", "Make an editor token, or explain one."),
+    "docs": ("penstock.cli.docs:docs", "Write the documents that are generated from the code."),
 }
 
 
@@ -35,8 +35,15 @@ class _Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    module, sentence = COMMANDS[name]
-    command = typer.main.get_command(import_module(module).app)
+    place, sentence = COMMANDS[name]
+    module, _, attribute = place.partition(":")
+    found = getattr(import_module(module), attribute)
+    holder = typer.Typer(add_completion=False)
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name)
+    else:
+        holder.command(name)(found)
+    command = typer.main.get_group(holder).commands[name]
     command.help = command.help or sentence
     return command
 

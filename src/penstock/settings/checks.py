@@ -55,8 +55,6 @@ def _check_state_dir(values: Values, database: DatabaseValues) -> None:
 def _check_redis(values: Values) -> None:
     _check_together(values, v.REDIS_TLS_CERT, v.REDIS_TLS_KEY, "Mutual TLS needs both.")
     _check_together(values, v.REDIS_SENTINELS, v.REDIS_SENTINEL_MASTER, "Sentinel needs both.")
-    if values.is_set(v.REDIS_CLUSTER_NODES) and values.is_set(v.REDIS_SENTINELS):
-        values.error(v.REDIS_SENTINELS, "is set, and so is REDIS_CLUSTER_NODES.", "Keep one of the two.")
     certified = values.is_set(v.REDIS_TLS_CA) or values.is_set(v.REDIS_TLS_CERT)
     if certified and not (values[v.REDIS_TLS_ENABLE] or values[v.REDIS_TLS]):
         values.warn(v.REDIS_TLS_ENABLE, "is off, so the REDIS_TLS_* files are not used.", "Set it to true.")

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import msgspec
+from penstock.coordination.options import DEFAULT_PORT, DEFAULT_SENTINEL_PORT, RedisNode, parse_nodes
 
 T = TypeVar("T")
 
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
-_NODE = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\],]+)):(?P<port>[0-9]{1,5})(?::(?P<password>.+))?")
 
 LOG_LEVELS: Mapping[str, int] = {
     "trace": 10,
@@ -35,14 +34,6 @@ class Kind(Generic[T]):
 
     expected: str
     read: Callable[[str], T]
-
-
-class Node(msgspec.Struct, frozen=True):
-    """One member of a Redis Cluster, or one Sentinel."""
-
-    host: str
-    port: int
-    password: str | None = None
 
 
 def _same(text: str) -> str:
@@ -87,15 +78,17 @@ def _encryption_keys(text: str) -> tuple[str, ...]:
     return keys
 
 
-def _nodes(text: str) -> tuple[Node, ...]:
-    return tuple(_node(item.strip()) for item in text.split(",") if item.strip())
+def _nodes(default_port: int) -> Callable[[str], tuple[RedisNode, ...]]:
+    def read(text: str) -> tuple[RedisNode, ...]:
+        try:
+            nodes = parse_nodes(text, default_port)
+        except ValueError:
+            raise ValueError("has an entry that is not host:port") from None
+        if not all(0 < node.port < 65536 for node in nodes):
+            raise ValueError("has a port that is out of range")
+        return nodes
 
-
-def _node(item: str) -> Node:
-    found = _NODE.fullmatch(item)
-    if found is None or not 0 < int(found["port"]) < 65536:
-        raise ValueError("has an entry that is not host:port")
-    return Node(found["six"] or found["host"], int(found["port"]), found["password"])
+    return read
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -164,5 +157,7 @@ FILE = Kind("the path of a readable file", _existing_file)
 DIRECTORY = Kind("a path", _directory)
 LOG_LEVEL = Kind("a number from 10 to 60, or trace, debug, info, warn, error, fatal", _log_level)
 ORIGINS = Kind("origins such as https://app.example.com, separated by commas, or *", _origins)
-NODES = Kind("host:port entries separated by commas, with IPv6 addresses in brackets", _nodes)
+_NODES_SHAPE = "host:port entries separated by commas, with IPv6 addresses in brackets"
+CLUSTER_NODES = Kind(_NODES_SHAPE, _nodes(DEFAULT_PORT))
+SENTINELS = Kind(_NODES_SHAPE, _nodes(DEFAULT_SENTINEL_PORT))
 ENCRYPTION_KEYS = Kind("at least 32 characters for each key, several keys separated by commas", _encryption_keys)

@@ -4,13 +4,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.gateway.catalog.documents import Refused
+from penstock.gateway.catalog.reading import CatalogOptions, load_catalog
+from penstock.gateway.catalog.snapshot import Snapshot
 from penstock.kit.secret import Secret
 from penstock.settings import variables as v
 from penstock.settings.checks import check
 from penstock.settings.database import read_database
-from penstock.settings.options import CatalogOptions, Settings, read_editor, read_limits, read_logs, read_server
+from penstock.settings.options import Settings, read_editor, read_limits, read_logs, read_server
+from penstock.settings.redis import read_redis
 from penstock.settings.report import SettingsError
-from penstock.settings.sources import Collected, collect
+from penstock.settings.sources import collect
 from penstock.settings.values import Values
 
 
@@ -25,26 +29,25 @@ def load_settings(
     """
     collected = collect(os.environ if environ is None else environ, directory or Path.cwd(), overrides or {})
     values = Values(collected)
-    settings = _settings(values, collected)
-    if any(problem.severity == "error" for problem in settings.problems):
-        raise SettingsError(settings.problems)
-    return settings
-
-
-def _settings(values: Values, collected: Collected) -> Settings:
-    database = read_database(values)
+    database, redis = read_database(values), read_redis(values)
+    check(values, database, has_redis=redis is not None)
+    catalog = CatalogOptions(
+        providers=collected.documents.get("PROVIDERS"),
+        models=collected.documents.get("MODELS"),
+        strict=values[v.MODELS_STRICT],
+        limits=read_limits(values),
+    )
+    snapshot = _snapshot(catalog, values)
+    if snapshot is None or values.has_errors:
+        raise SettingsError(values.problems)
     management = values[v.ENVIRONMENTS_MANAGEMENT_SECRET_KEY]
-    check(values, database, has_redis=has_redis(values))
     return Settings(
         server=read_server(values),
         logs=read_logs(values),
         editor=read_editor(values),
-        catalog=CatalogOptions(
-            providers=collected.documents.get("PROVIDERS"),
-            models=collected.documents.get("MODELS"),
-            strict=values[v.MODELS_STRICT],
-            limits=read_limits(values),
-        ),
+        catalog=catalog,
+        snapshot=snapshot,
+        redis=redis,
         allowed_origins=values[v.ALLOWED_ORIGINS],
         state_dir=values[v.STATE_DIR],
         management_secret=Secret(management) if management else None,
@@ -55,5 +58,9 @@ def _settings(values: Values, collected: Collected) -> Settings:
     )
 
 
-def has_redis(values: Values) -> bool:
-    return any(values.is_set(one) for one in (v.REDIS_HOST, v.REDIS_CLUSTER_NODES, v.REDIS_SENTINELS))
+def _snapshot(options: CatalogOptions, values: Values) -> Snapshot | None:
+    try:
+        return load_catalog(options)
+    except Refused as refused:
+        values.problems += refused.problems
+        return None

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from penstock.gateway.catalog.documents import Source
-from penstock.gateway.catalog.snapshot import Problem
+from penstock.coordination.options import RedisOptions
+from penstock.gateway.catalog.reading import CatalogOptions
+from penstock.gateway.catalog.snapshot import Problem, Snapshot
 from penstock.kit.secret import Secret
 from penstock.providers.transport.base import Limits
 from penstock.settings import variables as v
@@ -44,23 +45,20 @@ class EditorOptions(msgspec.Struct, frozen=True, kw_only=True):
     stream_max_s: float
 
 
-class CatalogOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """None for a source means that its variable is not set."""
-
-    providers: Source | None
-    models: Source | None
-    strict: bool
-    limits: Limits
-
-
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Settings:
-    """Everything that can be configured. `problems` are the warnings and remarks of a configuration that works."""
+    """Everything that can be configured.
+
+    `snapshot` is what `catalog` gives, already read. `redis` is None for coordination in this process. `problems` are
+    the warnings and remarks of a configuration that works all the same; the catalog's are in `snapshot`.
+    """
 
     server: ServerOptions
     logs: LogOptions
     editor: EditorOptions
     catalog: CatalogOptions
+    snapshot: Snapshot
+    redis: RedisOptions | None
     allowed_origins: tuple[str, ...]
     state_dir: Path
     management_secret: Secret | None

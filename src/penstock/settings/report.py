@@ -16,14 +16,18 @@ class SettingsError(Exception):
         super().__init__(render(self.problems))
 
 
-def render(problems: Iterable[Problem]) -> str:
-    """The report: errors first, then warnings and remarks. Plain text, no colours."""
+def render(problems: Iterable[Problem], *, starts: bool = False) -> str:
+    """The report: errors first, then warnings and remarks. Plain text, empty without problems.
+
+    `starts` says that the service can run in spite of the errors, which then are entries that it skips.
+    """
     found = list(problems)
     errors = [problem for problem in found if problem.severity == "error"]
     rest = [problem for problem in found if problem.severity != "error"]
     lines = []
     if errors:
-        lines += [f"Penstock cannot start: {_counted(len(errors), 'setting needs', 'settings need')} attention.", ""]
+        opening = "Penstock starts, but" if starts else "Penstock cannot start:"
+        lines += [f"{opening} {_counted(len(errors), 'setting needs', 'settings need')} attention.", ""]
         lines += _numbered(errors)
     if rest:
         lines += [f"{_counted(len(rest), 'remark', 'remarks')} on the configuration:", ""]

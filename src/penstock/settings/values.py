@@ -53,6 +53,10 @@ class Values:
     def inform(self, variable: Variable[Any], message: str, fix: str) -> None:
         self._add("info", variable, message, fix)
 
+    @property
+    def has_errors(self) -> bool:
+        return any(problem.severity == "error" for problem in self.problems)
+
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entry(variable) for variable in VARIABLES)
 

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from penstock.settings.kinds import (
+    CLUSTER_NODES,
     DIRECTORY,
     ENCRYPTION_KEYS,
     FILE,
     FLAG,
     JSON_TEXT,
     LOG_LEVEL,
-    NODES,
     ORIGINS,
     PORT_NUMBER,
+    SENTINELS,
     TEXT,
     Kind,
     choice,
@@ -47,6 +48,7 @@ class Variable(Generic[T]):
     secret: bool = False
 
 
+_IP_FAMILIES: dict[str, Literal[4, 6]] = {"4": 4, "6": 6}
 _TABLE: list[Variable[Any]] = []
 
 
@@ -200,7 +202,7 @@ REDIS_USER = _variable("REDIS_USER", "redis", TEXT, "ACL user of Redis.")
 REDIS_PASSWORD = _variable("REDIS_PASSWORD", "redis", TEXT, "Password of Redis.", secret=True)
 REDIS_DB = _variable("REDIS_DB", "redis", whole(0, 1_000_000), "Number of the Redis database.", default=1)
 REDIS_IP_FAMILY = _variable(
-    "REDIS_IP_FAMILY", "redis", choice({"4": 4, "6": 6}), "Connect over this IP version only; unset: both."
+    "REDIS_IP_FAMILY", "redis", choice(_IP_FAMILIES), "Connect over this IP version only; unset: both."
 )
 REDIS_TLS_ENABLE = _variable("REDIS_TLS_ENABLE", "redis", FLAG, "Speak TLS with Redis.", default=False)
 REDIS_TLS = _variable("REDIS_TLS", "redis", FLAG, "Another spelling of `REDIS_TLS_ENABLE`.", default=False)
@@ -210,7 +212,7 @@ REDIS_TLS_KEY = _variable("REDIS_TLS_KEY", "redis", FILE, "The key of that certi
 REDIS_CLUSTER_NODES = _variable(
     "REDIS_CLUSTER_NODES",
     "redis",
-    NODES,
+    CLUSTER_NODES,
     "Nodes of a Redis Cluster, `host:port[:password]` each; then `REDIS_HOST` is ignored.",
     default=(),
     secret=True,
@@ -223,7 +225,7 @@ REDIS_DISABLE_DNS_LOOKUP = _variable(
     default=False,
 )
 REDIS_SENTINELS = _variable(
-    "REDIS_SENTINELS", "redis", NODES, "Sentinels, `host:port[:password]` each.", default=(), secret=True
+    "REDIS_SENTINELS", "redis", SENTINELS, "Sentinels, `host:port[:password]` each.", default=(), secret=True
 )
 REDIS_SENTINEL_MASTER = _variable("REDIS_SENTINEL_MASTER", "redis", TEXT, "Name of the master that Sentinel watches.")
 

@@ -1,0 +1,371 @@
+"""PROVIDERS: which fields each type needs and takes, and one `ProviderConfig` per entry (`spec/providers.md` 1)."""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from penstock.gateway.catalog.fields import Fields, Notes
+from penstock.gateway.catalog.private_keys import UnusableKey, repaired
+from penstock.kit.secret import Secret
+from penstock.providers.base import ProviderConfig
+from penstock.providers.transport.base import Limits
+from penstock.providers.vendors import FLAVOURS, VENDORS
+
+DEMO = "demo"
+"""The key and the type of the provider that is there when PROVIDERS is not set."""
+
+_KEY_CHARACTERS = re.compile(r"[!-~]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_OUR_HEADERS = frozenset(
+    {"host", "content-length", "connection", "transfer-encoding", "content-type", "accept-encoding"}
+)
+_AUTH_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+_AZURE_HOST = re.compile(r"([a-z0-9-]+)\.(?:openai|services\.ai|cognitiveservices)\.azure\.com", re.IGNORECASE)
+_NAME_IN_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
+_VERSION_SEGMENT = re.compile(r"/v[0-9][0-9a-z]*(?:/|$)")
+# Vendors whose base address really has no version segment (`spec/providers.md` 10.1).
+_HOSTS_WITHOUT_VERSION = frozenset({"api.deepseek.com", "api.perplexity.ai"})
+_DAY_MS = 86_400_000
+
+
+def read_provider(key: str, fields: Fields, limits: Limits) -> ProviderConfig | None:
+    """One entry, None when something in it was refused. `limits` are what the entry's `timeouts` start from."""
+    kind = _read_type(fields)
+    if kind is None:
+        return None
+    before = fields.notes.refusals
+    config = _read_known(key, kind, fields, limits)
+    return config if fields.notes.refusals == before else None
+
+
+def demo_provider(limits: Limits) -> ProviderConfig:
+    return ProviderConfig(key=DEMO, type=DEMO, name="Demo", base_url=VENDORS[DEMO].base_url or "", **_seconds(limits))
+
+
+def is_served(kind: str) -> bool:
+    """Whether this version has a wire for the type; the others are accepted and checked."""
+    return kind in VENDORS
+
+
+def _read_type(fields: Fields) -> str | None:
+    kind = fields.required("type", "one of " + ", ".join(_TYPES))
+    if kind is None or kind in _TYPES:
+        return kind
+    near = difflib.get_close_matches(kind.lower().replace("_", "-"), _TYPES, n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    fields.refuse("type", "is not a type that exists.", f"Expected one of {', '.join(_TYPES)}.{hint}")
+    return None
+
+
+def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> ProviderConfig:
+    rules = _TYPES[kind]
+    own = rules.read(fields)
+    own_base_url = _base_url(fields)
+    if rules.needs_base_url and own_base_url is None and not fields.has("baseUrl"):
+        fields.missing("baseUrl", "the address of the server, with its /v1")
+    if own_base_url and rules.is_openai_like:
+        _check_version(fields, own_base_url)
+    found = ProviderConfig(
+        key=key,
+        type=kind,
+        name=fields.text("name") or key,
+        base_url=own_base_url or _default_base_url(kind, own),
+        api_keys=_api_keys(fields, required=rules.needs_keys),
+        headers=_headers(fields, kind),
+        proxy=_proxy(fields),
+        details=tuple(sorted(own.items())),
+        **_timeouts(fields, limits),
+        **_tls(fields),
+    )
+    _check_keys(kind, found, fields)
+    fields.close()
+    return found
+
+
+# --- what each type has of its own -----------------------------------------------------------------------------------
+
+
+def _read_openai(fields: Fields) -> dict[str, str]:
+    return _chosen(fields, "api", ("auto", "chat", "responses"))
+
+
+def _read_compatible(fields: Fields) -> dict[str, str]:
+    return _read_openai(fields) | _chosen(fields, "flavor", ("auto", *FLAVOURS))
+
+
+def _read_anthropic(fields: Fields) -> dict[str, str]:
+    return _given(fields, "apiVersion") | _betas(fields)
+
+
+def _read_nothing(_: Fields) -> dict[str, str]:
+    return {}
+
+
+def _read_azure(fields: Fields) -> dict[str, str]:
+    version = fields.required("apiVersion", "the `api-version` of Azure, for example 2024-10-21, or v1")
+    found = {"apiVersion": version} if version else {}
+    name = fields.text("resourceName")
+    if name is not None:
+        found["resourceName"] = _resource_name(fields, name)
+    elif not fields.has("baseUrl") and not fields.has("resourceName"):
+        fields.missing("resourceName", "the first part of <name>.openai.azure.com")
+    _ambient(fields, "apiKeys" if not fields.has("apiKeys") else None)
+    return found | _read_openai(fields)
+
+
+def _resource_name(fields: Fields, text: str) -> str:
+    host = _AZURE_HOST.search(text)
+    if host is not None:
+        fields.warn("resourceName", "is an address; only its first part is used.", "Write that part alone.")
+        return host[1]
+    if not _NAME_IN_HOST.fullmatch(text):
+        fields.refuse("resourceName", "is not the name of a resource.", "Expected <name> of <name>.openai.azure.com.")
+    return text
+
+
+def _read_bedrock(fields: Fields) -> dict[str, str]:
+    region = fields.required("region", "the AWS region, for example eu-central-1")
+    if region is not None and not _NAME_IN_HOST.fullmatch(region):
+        fields.refuse("region", "is not a region.", "Expected for example eu-central-1.")
+    for credentials in _credentials(fields):
+        credentials.required("accessKeyId", "the id of an AWS access key")
+        credentials.required("secretAccessKey", "the secret of that access key")
+        credentials.text("sessionToken")
+        credentials.close()
+    _ambient(fields, None if fields.has("credentials") or fields.has("apiKeys") else "credentials")
+    return ({"region": region} if region else {}) | _betas(fields)
+
+
+def _read_vertex(fields: Fields) -> dict[str, str]:
+    found = {}
+    for name, purpose in (("project", "the id of the project, not its number"), ("location", "a region, or global")):
+        value = fields.required(name, purpose)
+        if value is not None and not _NAME_IN_HOST.fullmatch(value):
+            fields.refuse(name, "has characters that it cannot have.", f"Expected {purpose}.")
+        elif value is not None:
+            found[name] = value
+    for credentials in _credentials(fields):
+        _check_service_account(credentials)
+    _ambient(fields, None if fields.has("credentials") or fields.has("apiKeys") else "credentials")
+    return found | _betas(fields)
+
+
+def _check_service_account(credentials: Fields) -> None:
+    """Either our two fields, or the whole file that Google hands out."""
+    whole_file = credentials.has("private_key")
+    email, key = ("client_email", "private_key") if whole_file else ("clientEmail", "privateKey")
+    credentials.required(email, "the address of the service account")
+    text = credentials.required(key, "the private key of the service account")
+    if text is not None:
+        try:
+            repaired(text)
+        except UnusableKey as error:
+            fix = "Paste `private_key` of the service account's JSON file as it is, with its \\n."
+            credentials.refuse(key, f"is not a private key: {error}.", fix)
+    if whole_file:
+        credentials.names()
+    credentials.close()
+
+
+def _credentials(fields: Fields) -> list[Fields]:
+    value = fields.raw("credentials")
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return [Fields(item, (*fields.path, "credentials", place), fields.notes) for place, item in enumerate(value)]
+    found = fields.object("credentials")
+    return [found] if found else []
+
+
+def _ambient(fields: Fields, absent: str | None) -> None:
+    """`ambientCredentials: false` asks for credentials in the entry itself."""
+    if fields.flag("ambientCredentials") is False and absent is not None:
+        fields.missing(absent, "`ambientCredentials` is false")
+
+
+def _betas(fields: Fields) -> dict[str, str]:
+    betas = fields.texts("betas")
+    return {"betas": ",".join(betas)} if betas else {}
+
+
+def _given(fields: Fields, name: str) -> dict[str, str]:
+    value = fields.text(name)
+    return {name: value} if value else {}
+
+
+def _chosen(fields: Fields, name: str, words: tuple[str, ...]) -> dict[str, str]:
+    value = fields.text(name)
+    if value is not None and value not in words:
+        fields.refuse(name, "is not one of the accepted words.", f"Expected one of {', '.join(words)}.")
+    return {name: value} if value in words else {}
+
+
+class _Type(msgspec.Struct, frozen=True):
+    read: Callable[[Fields], dict[str, str]]
+    needs_keys: bool = True
+    needs_base_url: bool = False
+    is_openai_like: bool = False
+
+
+_TYPES: Mapping[str, _Type] = {
+    "openai": _Type(_read_openai, is_openai_like=True),
+    "anthropic": _Type(_read_anthropic),
+    "google": _Type(_read_nothing),
+    "azure": _Type(_read_azure, needs_keys=False),
+    "bedrock": _Type(_read_bedrock, needs_keys=False),
+    "vertex": _Type(_read_vertex, needs_keys=False),
+    "openai-compatible": _Type(_read_compatible, needs_keys=False, needs_base_url=True, is_openai_like=True),
+    "mistral": _Type(_read_nothing, is_openai_like=True),
+    "qwen": _Type(_read_nothing, is_openai_like=True),
+    DEMO: _Type(_read_nothing, needs_keys=False),
+}
+
+
+# --- what all types share --------------------------------------------------------------------------------------------
+
+
+def _api_keys(fields: Fields, *, required: bool) -> tuple[Secret, ...]:
+    given = fields.texts("apiKeys")
+    value = fields.raw("apiKeys")
+    if required and not given and (value is None or value in ([], "") or isinstance(value, list)):
+        fields.missing("apiKeys", "one or more keys of the account")
+    if not all(_KEY_CHARACTERS.fullmatch(key) for key in given):
+        fields.refuse("apiKeys", "has a key with blanks or characters that no key has.", "Copy the key again.")
+    if len(set(given)) < len(given):
+        fields.warn("apiKeys", "has the same key more than once.", "Keep one of each.")
+    return tuple(Secret(key) for key in dict.fromkeys(given))
+
+
+def _check_keys(kind: str, config: ProviderConfig, fields: Fields) -> None:
+    from_ai_studio = any(key.reveal().startswith("AIza") for key in config.api_keys)
+    if kind == "vertex" and from_ai_studio:
+        message = "has a key of Google AI Studio (`AIza…`), which Vertex AI does not accept."
+        fields.refuse("apiKeys", message, "Use the type `google` with this key, or a service account with `vertex`.")
+
+
+def _headers(fields: Fields, kind: str) -> tuple[tuple[str, str], ...]:
+    given = fields.object("headers")
+    found: dict[str, str] = {}
+    for name in given.names() if given else ():
+        value = given.text(name) if given else None
+        lowered = name.lower()
+        if value is None or given is None:
+            continue
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            given.refuse(name, "cannot be sent as a header.", "Expected a plain name, and a value of one line.")
+        elif lowered in _OUR_HEADERS or (lowered in _AUTH_HEADERS and kind != "openai-compatible"):
+            given.warn(name, "is a header that we set ourselves; it is ignored.", "Remove it.")
+        else:
+            found[lowered] = Secret(value)
+    return tuple(found.items())
+
+
+def _timeouts(fields: Fields, limits: Limits) -> dict[str, Any]:
+    found = _seconds(limits)
+    given = fields.object("timeouts")
+    if given is None:
+        return found
+    for name, target in (
+        ("connectMs", "connect_s"),
+        ("firstTokenMs", "first_byte_s"),
+        ("idleMs", "idle_s"),
+        ("totalMs", "total_s"),
+    ):
+        value = given.whole(name, 1, _DAY_MS)
+        if value is not None:
+            found[target] = value / 1000
+    if not given.has("totalMs"):
+        found["total_s"] = max(found["total_s"], found["first_byte_s"])
+    given.close()
+    return found
+
+
+def _seconds(limits: Limits) -> dict[str, Any]:
+    return msgspec.structs.asdict(limits)
+
+
+def _tls(fields: Fields) -> dict[str, Any]:
+    given = fields.object("tls")
+    if given is None:
+        return {}
+    ca_file, verify = given.text("caFile"), given.flag("verify")
+    if ca_file is not None and ("\0" in ca_file or not Path(ca_file).is_file()):
+        given.refuse("caFile", "is not a file that can be read.", "Expected the path of a PEM file.")
+    if verify is False:
+        given.warn("verify", "is false: anyone on the way can read the keys.", "Give `caFile` instead.")
+    given.close()
+    return {"ca_file": ca_file, "verify_tls": verify is not False}
+
+
+def _proxy(fields: Fields) -> str | None:
+    text = fields.text("proxy")
+    if text is not None and _address(text) is None:
+        fields.refuse("proxy", "is not an address.", "Expected http://host:port or https://host:port.")
+    return text
+
+
+def _base_url(fields: Fields) -> str | None:
+    text = fields.text("baseUrl")
+    if text is None:
+        return None
+    parts = _address(text)
+    if parts is None or parts.fragment:
+        fields.refuse("baseUrl", "is not an address.", "Expected for example https://host:port/v1, scheme included.")
+    elif parts.username or parts.password:
+        fields.refuse("baseUrl", "holds a user or a password.", "Use `apiKeys`, or `headers`.")
+    return text.rstrip("/")
+
+
+def _address(text: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    usable = parts.scheme in ("http", "https") and parts.hostname and port != 0 and is_plain
+    return parts if usable else None
+
+
+def _check_version(fields: Fields, base_url: str) -> None:
+    parts = _address(base_url)
+    if parts is None or parts.hostname in _HOSTS_WITHOUT_VERSION or _VERSION_SEGMENT.search(parts.path):
+        return
+    message = 'has no /v1; most servers answer "Not Found" without it.'
+    fields.warn("baseUrl", message, "Append /v1. Should a call answer 404, we try it with /v1.")
+
+
+def _default_base_url(kind: str, own: Mapping[str, str]) -> str:
+    if is_served(kind):
+        return VENDORS[kind].base_url or ""
+    location = own.get("location", "global")
+    return {
+        "anthropic": "https://api.anthropic.com",
+        "google": "https://generativelanguage.googleapis.com/v1beta",
+        "azure": f"https://{own.get('resourceName', '')}.openai.azure.com/openai",
+        "bedrock": f"https://bedrock-runtime.{own.get('region', '')}.amazonaws.com",
+        "vertex": f"https://{'' if location == 'global' else location + '-'}aiplatform.googleapis.com",
+    }[kind]
+
+
+def read_providers(value: Any, notes: Notes, limits: Limits) -> dict[str, ProviderConfig]:
+    """Every entry that can be used, in order. Refuses what is not an object, or an empty one."""
+    fix = 'Expected an object: {"main": {"type": "openai", "apiKeys": ["…"]}}.'
+    if not isinstance(value, dict):
+        notes.refuse((), "is not a JSON object.", fix)
+        return {}
+    if not value:
+        notes.refuse((), "has no entry.", f"{fix} To try the service without one, unset the variable.")
+    found = {}
+    for key, entry in value.items():
+        if not key.strip() or not isinstance(entry, dict):
+            notes.refuse((key,), "is not an entry.", 'Expected a name and an object: "main": {"type": "openai"}.')
+            continue
+        config = read_provider(key, Fields(entry, (key,), notes), limits)
+        if config is not None:
+            found[key] = config
+    return found

@@ -1,0 +1,132 @@
+"""`docs/configuration.md` and `.env.example`, written from the table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.settings.variables import GROUPS, VARIABLES, Variable
+
+_INTRODUCTION = """\
+# Configuration
+
+This page is written by `penstock docs` from the table in `src/penstock/settings/variables.py`. Do not edit it.
+
+Every option is an environment variable. `penstock config show` prints the values in force and where each comes from;
+`penstock config check` checks all of them without starting, and exits with 78 when something has to be mended.
+`penstock serve` reports the same problems, all at once.
+
+## Where values come from
+
+* The environment; then a file `.env` in the working directory, for what the environment does not set.
+* `<NAME>_FILE`: every variable may instead be given as the path of a file, whose content is trimmed. Good for mounted
+  secrets. `PROVIDERS_FILE` and `MODELS_FILE` are watched: a change takes effect within seconds, without a restart. A
+  change that cannot be used is logged, and the previous content goes on.
+* `CS_CONFIG_PATH`: a JSON file in place of all of these. It holds one object; its keys are the names below in lower
+  case, and `providers` and `models` are real JSON, not strings. Variables of the environment that are options are then
+  ignored. A change of its `providers` or `models` takes effect as above; other changes need a restart.
+
+An empty value counts as unset. Booleans are `true` and `false` (also `1` and `0`).
+"""
+
+_PROVIDERS = """\
+## The JSON of PROVIDERS
+
+An object. Its keys are names of your choice; `MODELS` refers to them, and so do permissions (`ai:models:<key>:<id>`).
+
+```json
+{
+  "main": {"type": "openai", "apiKeys": ["sk-…"]},
+  "local": {"type": "openai-compatible", "baseUrl": "http://ollama:11434/v1"}
+}
+```
+
+This version speaks with `openai`, `openai-compatible`, `mistral`, `qwen` and the built-in `demo`. The types
+`anthropic`, `google`, `azure`, `bedrock` and `vertex` are accepted and checked; models that stand on them are reported
+and do not answer.
+
+| field | types | meaning |
+|---|---|---|
+| `type` | all | required |
+| `name` | all | shown to people; the key when it is missing |
+| `apiKeys` | all | an array of keys, used in turn; required for `openai`, `anthropic`, `google`, `mistral`, `qwen` |
+| `baseUrl` | all | another address; required for `openai-compatible`, with its `/v1` |
+| `headers` | all | an object of further request headers |
+| `timeouts` | all | `connectMs`, `firstTokenMs`, `idleMs`, `totalMs` |
+| `proxy` | all | address of an HTTP proxy; never taken from the environment |
+| `tls` | all | `caFile`, `verify` |
+| `api` | openai, azure, openai-compatible | `auto`, `chat` or `responses` |
+| `flavor` | openai-compatible | the server's make, when its address does not tell: `ollama`, `vllm`, `openrouter`, … |
+| `resourceName`, `apiVersion` | azure | both required |
+| `region`, `credentials` | bedrock | `credentials` has `accessKeyId`, `secretAccessKey` and perhaps `sessionToken` |
+| `project`, `location`, `credentials` | vertex | `credentials` is the service account's JSON, or `clientEmail`, `privateKey` |
+
+## The JSON of MODELS
+
+An array; editors list the models in this order.
+
+```json
+[
+  {
+    "id": "gpt-5-mini",
+    "provider": "main",
+    "name": "GPT-5 mini",
+    "description": "Quick answers and edits.",
+    "recommended": true,
+    "capabilities": {"webSearch": false, "reasoning": true},
+    "features": ["conversations", "reviews", "actions"]
+  }
+]
+```
+
+`id` is the provider's name for the model, `provider` a key of `PROVIDERS`. `features` are the umbrellas
+`conversations`, `reviews`, `actions`, or one of their family such as `actions.translate`. `contextLimits` may set
+`maxContextLength`, `maxFiles`, `maxFileSize`, `maxImageSize`, `maxTotalFileSize` and `maxTotalPdfFilePages`. Callers
+ask for `id`, or for `provider/id` when two providers have it.
+
+An entry whose `provider` does not exist is reported as an error and skipped; `MODELS_STRICT=true` refuses to start
+instead. Without `PROVIDERS` and `MODELS` there is one built-in model, `demo/penstock-demo`.
+"""
+
+_EXAMPLE_INTRODUCTION = """\
+# Every option of Penstock with its default; docs/configuration.md says more. Written by `penstock docs`.
+# Copy to .env and remove the # of what you change. A value with blanks or several lines stands in single quotes.
+"""
+
+
+def configuration_page() -> str:
+    return "\n".join([_INTRODUCTION, *_tables(), _PROVIDERS])
+
+
+def env_example() -> str:
+    lines = [_EXAMPLE_INTRODUCTION.rstrip("\n")]
+    for group, title in GROUPS.items():
+        lines += ["", f"# --- {title}"]
+        lines += [f"# {variable.name}={_written(variable)}" for variable in _of(group)]
+    return "\n".join(lines) + "\n"
+
+
+def _tables() -> Iterator[str]:
+    for group, title in GROUPS.items():
+        yield f"## {title}\n"
+        yield "| variable | expected | default | meaning |\n|---|---|---|---|"
+        yield from (_row(variable) for variable in _of(group))
+        yield ""
+
+
+def _row(variable: Variable[Any]) -> str:
+    expected = variable.kind.expected + (f", in {variable.unit}" if variable.unit else "")
+    default = _written(variable)
+    secret = " Secret." if variable.secret else ""
+    return f"| `{variable.name}` | {expected} | {f'`{default}`' if default else '-'} | {variable.sentence}{secret} |"
+
+
+def _of(group: str) -> Iterator[Variable[Any]]:
+    return (variable for variable in VARIABLES if variable.group == group)
+
+
+def _written(variable: Variable[Any]) -> str:
+    default = variable.default
+    if default is None or default == ():
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
