@@ -150,18 +150,19 @@ async def test_an_idle_connection_that_the_server_closed_is_replaced(server: Dat
     assert await names(server) == ["after"]
 
 
-async def write_and_lose_the_connection(tx: Transaction, kind: str) -> None:
+async def write_and_lose_the_connection(tx: Transaction, kind: str, then: str | None = None) -> None:
     tx.add(Shelf(name="lost"))
     await tx.flush()
     own = await tx.scalar(text(OWN_CONNECTION[kind]))
     await administer(kind, KILL[kind].format(own))
+    if then:
+        await tx.execute(text(then))
 
 
 async def test_a_connection_lost_inside_a_transaction_is_an_outage_and_the_next_one_works(server: Database) -> None:
     with pytest.raises(DatabaseUnavailable) as outage:
         async with server.transaction() as tx:
-            await write_and_lose_the_connection(tx, server.dialect)
-            await tx.execute(text("SELECT 1"))
+            await write_and_lose_the_connection(tx, server.dialect, then="SELECT 1")
     assert (outage.value.status, outage.value.retryable) == (503, True)
     async with server.transaction() as tx:
         tx.add(Shelf(name="after"))

@@ -99,15 +99,13 @@ async def _upgrade(database: Database, connection: AsyncConnection, scripts: str
         await _suspend_foreign_keys(connection)
     from alembic import command
     from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
 
     config = _config(scripts)
     script = ScriptDirectory.from_config(config)
-    try:
-        steps = [step.revision for step in script.iterate_revisions(head, recorded or "base")][::-1]
-    except CommandError:
+    if recorded is not None and recorded not in {known.revision for known in script.walk_revisions()}:
         say(f"The database has the revision {recorded}, which is newer than {head}, the last one this version knows.")
         return
+    steps = [step.revision for step in script.iterate_revisions(head, recorded or "base")][::-1]
     for step in steps:
         say(f"Migrating the database to revision {step}.")
         try:
