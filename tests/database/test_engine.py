@@ -209,12 +209,22 @@ async def test_a_deadlock_ends_one_of_the_two_and_says_that_trying_again_may_hel
     assert is_conflict(failed[0])
 
 
-async def test_s013_a_galera_node_without_a_majority_is_named(prepared_databases: Prepared, tmp_path: Path) -> None:
-    async with empty_database(prepared_databases, "mysql", Shelf.metadata, tmp_path) as server:
-        with pytest.raises(DatabaseUnavailable) as outage:
-            async with server.transaction() as tx:
-                await tx.execute(text("SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1047, MESSAGE_TEXT = 'WSREP'"))
-    assert "Galera" in str(outage.value.explanation)
+NOT_THE_WRITER = {
+    "mysql": "SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1047, MESSAGE_TEXT = 'WSREP has not yet prepared node'",
+    "postgres": "DO $$ BEGIN RAISE EXCEPTION 'read-only' USING ERRCODE = '25006'; END $$",
+}
+
+
+async def test_s013_a_node_that_cannot_write_is_named_and_left(server: Database) -> None:
+    kind = server.dialect
+    async with server.reading() as tx:
+        own = await tx.scalar(text(OWN_CONNECTION[kind]))
+    with pytest.raises(DatabaseUnavailable) as outage:
+        async with server.transaction() as tx:
+            await tx.execute(text(NOT_THE_WRITER[kind]))
+    assert ("Galera" if kind == "mysql" else "standby") in str(outage.value.explanation)
+    async with server.reading() as tx:
+        assert await tx.scalar(text(OWN_CONNECTION[kind])) != own
 
 
 async def add_one(db: Database) -> None:

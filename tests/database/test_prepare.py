@@ -187,6 +187,24 @@ async def test_s014_a_failing_migration_names_its_revision_and_is_tried_again(
     assert await asked(options, "SELECT id FROM first") == [1]
 
 
+@pytest.mark.parametrize("kind", ["mysql", "postgres"])
+async def test_s014_a_migration_that_waits_for_somebody_says_for_whom(kind: str, scripts: Scripts) -> None:
+    limit = {"mysql": "SET SESSION lock_wait_timeout = 1", "postgres": "SET lock_timeout = 100"}[kind]
+    scripts.revision(1, "op.create_table('things', sa.Column('id', sa.Integer(), primary_key=True))")
+    scripts.revision(2, f"op.execute('{limit}')", "op.add_column('things', sa.Column('name', sa.String(9)))")
+    with fresh_options(kind) as options:
+        await prepared(options, str(scripts), "0001")
+        async with aclosing(open_database(options)) as somebody, somebody.transaction() as tx:
+            own = await tx.scalar(
+                text({"mysql": "SELECT CONNECTION_ID()", "postgres": "SELECT pg_backend_pid()"}[kind])
+            )
+            await tx.execute(text("SELECT * FROM things"))
+            failure = await refusal(options, scripts=str(scripts), head="0002")
+        assert "migration 0002 failed" in str(failure)
+        assert f"process {own} of" in str(failure)
+        await prepared(options, str(scripts), "0002")
+
+
 async def test_a_database_that_is_newer_than_we_are_is_used_with_a_warning(
     options: DatabaseOptions, scripts: Scripts
 ) -> None:

@@ -57,14 +57,20 @@ def missing_schema(options: DatabaseOptions, error: BaseException) -> CannotPrep
     )
 
 
-def failed_migration(options: DatabaseOptions, revision: str, error: BaseException) -> CannotPrepare:
-    """A missing privilege is told as such; anything else names the revision."""
+def failed_migration(
+    options: DatabaseOptions, revision: str, error: BaseException, held_by: list[str] | None = None
+) -> CannotPrepare:
+    """A missing privilege is told as such; anything else names the revision. `held_by`: who kept it waiting."""
     for one in causes(error):
         if found := _permissions(options, one):
             return found.problem
+    sentences = [f"The database says: {_own_words(error)}."]
+    if held_by is not None:
+        listed = "; ".join(held_by) or "none that DATABASE_USER may see"
+        sentences.append(f"Something else holds a lock. Open at present: {listed}. End what should not be there.")
     return CannotPrepare(
         f"The database migration {revision} failed at {_where(options)}.",
-        f"The database says: {_own_words(error)}.",
+        *sentences,
         f"What the migrations before {revision} did is kept. Restarting tries {revision} again.",
     )
 

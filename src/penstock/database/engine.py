@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from penstock.database.failures import Dialect, translate, unavailable
+from penstock.database.failures import Dialect, is_elsewhere, translate, unavailable
 from penstock.kit.secret import Secret
 
 Transaction = AsyncSession
@@ -240,6 +240,8 @@ def _name_failures(engine: AsyncEngine, dialect: Dialect) -> None:
     def name_it(context: ExceptionContext) -> BaseException | None:
         if context.is_pre_ping:
             return None  # the pool asks whether a connection is alive, and replaces it when it is not
+        if is_elsewhere(context.original_exception):
+            context.is_disconnect = True  # empties the pool: after a failover every connection in it is to the old node
         return translate(dialect, context.original_exception, is_disconnect=context.is_disconnect)
 
 

@@ -78,6 +78,11 @@ def error_number(error: BaseException) -> int:
     return int(error.args[0]) if is_numbered else 0
 
 
+def is_elsewhere(error: BaseException) -> bool:
+    """The server is well but not, or no longer, the one that writes: connecting again may lead to the right one."""
+    return sqlstate(error) == "25006" or error_number(error) in {1047, 1290, 1792, 1836}
+
+
 def translate(dialect: Dialect, error: BaseException, *, is_disconnect: bool = False) -> PenstockError | None:
     """Our error for a driver's or SQLAlchemy's, None for what is a bug. The caller sets `__cause__`."""
     if isinstance(error, PenstockError):
@@ -149,7 +154,7 @@ def _postgres(error: BaseException) -> PenstockError | None:
         return _taken()
     if state in {"23503", "23001"}:
         return _reference()
-    if state in {"40001", "40P01"}:
+    if state in {"40001", "40P01", "55P03"}:
         return _conflict("postgres")
     if state == "53300":
         return unavailable("postgres", "The server has no connection left for us (max_connections).")
@@ -159,8 +164,8 @@ def _postgres(error: BaseException) -> PenstockError | None:
         return unavailable(
             "postgres", "The server closed the connection; it is stopping, starting or being failed over."
         )
-    if state in {"25006", "55P03"}:
-        return unavailable("postgres", "The server only reads at present, or a lock was not to be had in time.")
+    if state == "25006":
+        return unavailable("postgres", "The server only reads at present (a standby, or a failover is under way).")
     return None
 
 

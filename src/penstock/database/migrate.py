@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from penstock.database.blockers import blockers, limit_of_waiting, waited_too_long
 from penstock.database.diagnosis import CannotPrepare, diagnose, failed_migration, missing_schema, unusable_tls_file
 from penstock.database.engine import Database, quoted, tls_context
 
@@ -97,6 +98,9 @@ async def _upgrade(database: Database, connection: AsyncConnection, scripts: str
         return
     if database.dialect == "sqlite":
         await _suspend_foreign_keys(connection)
+    if limit := limit_of_waiting(database):
+        await connection.execute(text(limit))
+        await connection.commit()
     from alembic import command
     from alembic.script import ScriptDirectory
 
@@ -111,7 +115,8 @@ async def _upgrade(database: Database, connection: AsyncConnection, scripts: str
         try:
             await connection.run_sync(_run, config, partial(command.upgrade, config, step))
         except Exception as error:
-            raise failed_migration(database.options, step, error) from error
+            held_by = await blockers(database) if waited_too_long(error) else None
+            raise failed_migration(database.options, step, error, held_by) from error
 
 
 def _config(scripts: str) -> "Config":
