@@ -91,6 +91,55 @@ async def test_a_cancelled_transaction_keeps_nothing_and_blocks_nobody(db: Datab
     assert await names(db) == ["next"]
 
 
+SLEEPING = {
+    "mysql": (
+        "SELECT /* told apart */ SLEEP(60)",
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {} AND info LIKE '%SLEEP(60)'",
+    ),
+    "postgres": (
+        "SELECT pg_sleep(60)",
+        "SELECT count(*) FROM pg_stat_activity WHERE pid = {} AND state = 'active' AND query LIKE '%pg_sleep(60)%'",
+    ),
+}
+
+
+async def test_a_statement_that_is_cancelled_is_not_an_outage_and_the_pool_goes_on(server: Database) -> None:
+    sleep, running = SLEEPING[server.dialect]
+    pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def hang() -> None:
+        async with server.transaction() as tx:
+            pid.set_result(await tx.scalar(text(OWN_CONNECTION[server.dialect])))
+            await tx.execute(text(sleep))
+
+    task = asyncio.create_task(hang())
+    async with server.reading() as tx:
+        while not await tx.scalar(text(running.format(await pid))):
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with server.transaction() as tx:
+        tx.add(Shelf(name="next"))
+    assert await names(server) == ["next"]
+
+
+async def test_a_writer_that_is_cancelled_while_it_waits_leaves_the_queue_on_sqlite(file: Database) -> None:
+    async with aclosing(open_database(file.options)) as another_process, another_process.transaction() as tx:
+        tx.add(Shelf(name="first"))
+        await tx.flush()
+        waiting = [asyncio.create_task(add_one(file)) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for task in waiting:
+            task.cancel()
+        for task in waiting:
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    async with file.transaction() as tx:
+        tx.add(Shelf(name="second"))
+    assert await names(file) == ["first", "second"]
+
+
 async def test_a_taken_key_is_caught_where_it_happens_and_the_rest_goes_on(db: Database) -> None:
     async with db.transaction() as tx:
         tx.add(Shelf(name="a"))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlAlchemyDialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from penstock.database.failures import Dialect, is_elsewhere, translate, unavailable
+from penstock.database.failures import DatabaseUnavailable, Dialect, is_elsewhere, is_locked, translate, unavailable
 from penstock.kit.secret import Secret
 
 Transaction = AsyncSession
@@ -32,6 +33,8 @@ DEFAULT_SCHEMA = "cs-on-premises"
 
 # Strict: a value that does not fit is refused and never cut, whatever the server's own default is.
 _SQL_MODE = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+# SQLite waits for a lock in a thread that cannot be interrupted, so it waits in small pieces.
+_SQLITE_ATTEMPT_S = 0.5
 _RECYCLE_AFTER_S = 1800  # below the idle limits of managed servers and their proxies
 
 
@@ -160,7 +163,7 @@ def _engine(options: DatabaseOptions) -> AsyncEngine:
     _name_failures(engine, options.driver)
     _name_failures_to_connect(engine, options)
     if options.driver == "sqlite":
-        _prepare_sqlite(engine)
+        _prepare_sqlite(engine, options.wait_s)
     return engine
 
 
@@ -194,7 +197,8 @@ def _pool(options: DatabaseOptions) -> dict[str, Any]:
 
 def _sqlite_arguments(options: DatabaseOptions) -> dict[str, Any]:
     # Without an isolation level the driver begins nothing by itself: `_prepare_sqlite` says how to begin.
-    return _pool(options) | {"connect_args": {"timeout": options.wait_s, "isolation_level": None}}
+    attempt_s = min(options.wait_s, _SQLITE_ATTEMPT_S)
+    return _pool(options) | {"connect_args": {"timeout": attempt_s, "isolation_level": None}}
 
 
 def _mysql_arguments(options: DatabaseOptions) -> dict[str, Any]:
@@ -240,6 +244,8 @@ def _name_failures(engine: AsyncEngine, dialect: Dialect) -> None:
     def name_it(context: ExceptionContext) -> BaseException | None:
         if context.is_pre_ping:
             return None  # the pool asks whether a connection is alive, and replaces it when it is not
+        if not isinstance(context.original_exception, Exception):
+            return None  # cancelled, not failed
         if is_elsewhere(context.original_exception):
             context.is_disconnect = True  # empties the pool: after a failover every connection in it is to the old node
         return translate(dialect, context.original_exception, is_disconnect=context.is_disconnect)
@@ -267,7 +273,7 @@ def _create_file(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
+def _prepare_sqlite(engine: AsyncEngine, wait_s: float) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
@@ -280,4 +286,12 @@ def _prepare_sqlite(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
         # A writer takes the lock at once: one that first reads and then wants to write could only be refused.
-        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
+        statement = f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}"
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                connection.exec_driver_sql(statement)
+                return
+            except DatabaseUnavailable as error:
+                if not is_locked(error) or time.monotonic() >= deadline:
+                    raise

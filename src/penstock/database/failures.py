@@ -78,6 +78,11 @@ def error_number(error: BaseException) -> int:
     return int(error.args[0]) if is_numbered else 0
 
 
+def is_locked(error: BaseException) -> bool:
+    """SQLite: another process is writing."""
+    return any(getattr(one, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY for one in causes(error))
+
+
 def is_elsewhere(error: BaseException) -> bool:
     """The server is well but not, or no longer, the one that writes: connecting again may lead to the right one."""
     return sqlstate(error) == "25006" or error_number(error) in {1047, 1290, 1792, 1836}
