@@ -1,0 +1,156 @@
+"""Builds and wires everything, bottom up, on one exit stack. The only file that knows every room."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from penstock import __version__, migrations
+from penstock.coordination.base import Coordination, CoordinationUnavailable
+from penstock.coordination.drivers import open_coordination
+from penstock.coordination.fallback import FallbackLeases
+from penstock.coordination.leases_in_sql import SqlLeases
+from penstock.database.engine import Database, open_database
+from penstock.database.migrate import prepare
+from penstock.editor.conversations.api import conversation_routes
+from penstock.editor.models import model_routes as editor_model_routes
+from penstock.gateway.catalog.service import Catalog
+from penstock.gateway.identity.secrets import MasterSecrets
+from penstock.gateway.identity.service import Identity
+from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, model_routes
+from penstock.gateway.inference.service import Inference
+from penstock.http.door import Door
+from penstock.http.health import health_routes
+from penstock.http.origins import Origins
+from penstock.http.routes import install_handlers
+from penstock.kit.clock import SystemClock
+from penstock.providers.opening import open_provider_transport
+from penstock.providers.provider import Providers
+from penstock.settings import Settings
+from penstock.telemetry.logs import log
+from penstock.telemetry.requests import RequestLog
+
+
+@dataclass(frozen=True)
+class House:
+    """What stands behind the door, for those who start it."""
+
+    door: Door
+    identity: Identity
+    catalog: Catalog
+    database: Database
+    coordination: Coordination
+
+
+@asynccontextmanager
+async def open_house(settings: Settings) -> AsyncIterator[House]:
+    """Connect, migrate and wire; everything is closed in reverse order.
+
+    Raises CannotPrepare when the database cannot be used, and CoordinationUnavailable when Redis stays out of reach
+    for STARTUP_RETRY_SECONDS.
+    """
+    async with AsyncExitStack() as stack:
+        clock = SystemClock()
+        database = open_database(settings.database)
+        stack.push_async_callback(database.aclose)
+        await prepare(
+            database,
+            scripts=migrations.SCRIPTS,
+            head=migrations.HEAD,
+            retry_for_s=settings.server.startup_retry_s,
+            say=log.warning,
+        )
+        coordination = await open_coordination(settings.redis)
+        stack.push_async_callback(coordination.aclose)
+        await _reach(coordination, settings.server.startup_retry_s)
+        management = settings.management_secret.reveal() if settings.management_secret else None
+        identity = Identity(
+            database, coordination.broadcast, MasterSecrets(settings.master_secrets()), management, clock
+        )
+        await identity.check_secrets()
+        catalog = Catalog(settings.catalog, settings.snapshot)
+        providers = Providers(open_provider_transport, clock)
+        stack.push_async_callback(providers.aclose)
+        inference = Inference(catalog, providers)
+        catalog.on_change(lambda snapshot: providers.keep_only(snapshot.providers.values()))
+        door = _door(settings, identity, catalog, inference, database, coordination)
+        await stack.enter_async_context(_background(identity.watch(), catalog.watch()))
+        yield House(door, identity, catalog, database, coordination)
+
+
+async def _reach(coordination: Coordination, retry_for_s: float) -> None:
+    """Wait for Redis, as `prepare` waits for the database: both may be starting beside us (S008)."""
+    deadline = time.monotonic() + retry_for_s
+    while True:
+        try:
+            return await coordination.ping()
+        except CoordinationUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting for Redis", reason=error.message, explanation=error.explanation)
+        await asyncio.sleep(1)
+
+
+def _door(
+    settings: Settings,
+    identity: Identity,
+    catalog: Catalog,
+    inference: Inference,
+    database: Database,
+    coordination: Coordination,
+) -> Door:
+    limits, editor = settings.server, settings.editor
+    router = FastAPI(
+        title="Penstock",
+        version=__version__,
+        openapi_url="/v1/api/doc.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    install_handlers(router)
+    router.include_router(health_routes({"database": database.ping, "coordination": coordination.ping}))
+    router.include_router(editor_model_routes(identity, catalog))
+    router.include_router(
+        conversation_routes(
+            identity=identity,
+            catalog=catalog,
+            inference=inference,
+            database=database,
+            leases=FallbackLeases(coordination.leases, SqlLeases(database)),
+            broadcast=coordination.broadcast,
+            options=editor,
+        )
+    )
+    router.include_router(model_routes(identity, catalog))
+    chat = ChatCompletions(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
+    return Door(
+        calls={CHAT_PATH: chat},
+        router=router,
+        origins=Origins(settings.allowed_origins),
+        max_body_bytes=limits.max_body_bytes,
+        request_log=RequestLog(log_user_ids=settings.logs.user_ids) if settings.logs.metric_lines else None,
+    )
+
+
+@asynccontextmanager
+async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `works` beside the block, and end them with it. One that fails is a bug: it is logged, the others go on."""
+    tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(_report)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _report(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a background task ended", task=task.get_name(), exc_info=error)

@@ -13,6 +13,8 @@ from penstock.http.faces import JSON_TYPE, Header, error_headers
 from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
 from penstock.telemetry.logs import log
 
+JSON_HEADERS: list[Header] = [JSON_TYPE]
+
 # The TinyMCE client compares the content type for equality: no charset (0.3, rule 1).
 STREAM_HEADERS: list[Header] = [
     (b"content-type", b"text/event-stream"),

@@ -7,7 +7,7 @@ a router, and turns whatever was raised into the face's error. Nothing below it 
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from penstock.errors import InvalidRequest, MethodNotAllowed, PayloadTooLarge, PenstockError
+from penstock.errors import InvalidRequest, MethodNotAllowed, PayloadTooLarge, PenstockError, UpstreamError
 from penstock.http.answers import send_error, unexpected
 from penstock.http.faces import face_of
 from penstock.http.incoming import SCOPE_KEY, AsgiApp, Incoming, Message, Receive, Scope, Send
@@ -113,8 +113,7 @@ class Door:
 
     async def _refuse(self, incoming: Incoming, send: Send, error: PenstockError) -> None:
         incoming.outcome = "error"
-        if error.status >= 500:
-            log.error(error.message, code=error.code, path=incoming.path, exc_info=error.__cause__)
+        _report(incoming, error)
         if incoming.status:
             raise error  # too late for an answer: the server cuts the connection, so it cannot look complete
         await send_error(incoming, send, error)
@@ -152,6 +151,14 @@ class _Repeated(InvalidRequest):
             explanation="Which one counts would be a guess, and a proxy in between may guess differently.",
             action=f"Send `{header}` once.",
         )
+
+
+def _report(incoming: Incoming, error: PenstockError) -> None:
+    """Callers' mistakes are theirs; a provider's failures are events; what is left is ours to mend."""
+    if isinstance(error, UpstreamError):
+        log.warning(error.message, code=error.code, path=incoming.path, upstreamStatus=error.upstream_status)
+    elif error.status >= 500:
+        log.error(error.message, code=error.code, path=incoming.path, exc_info=error.__cause__)
 
 
 def _dressed(incoming: Incoming, send: Send) -> Send:

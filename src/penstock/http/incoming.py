@@ -1,5 +1,6 @@
 """One request on its way through the house: its id, its face, and what the metric log will say of it."""
 
+import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,15 +19,21 @@ Outcome = Literal["ok", "client-abort", "error"]
 SCOPE_KEY = "penstock.incoming"
 
 
+_PROCESS = os.urandom(9).hex()
+_numbers = itertools.count(int.from_bytes(os.urandom(2)))
+
+
 def new_request_id() -> str:
-    return "req_" + os.urandom(12).hex()
+    """Unique among all processes, and cheap: 18 random digits of this process, then a count."""
+    return f"req_{_PROCESS}{next(_numbers):06x}"
 
 
 class Incoming:
     """Filled in as the request is served.
 
     `headers` are what every answer to it carries (ids, CORS). `status` is 0 until the answer has begun, `complete` once
-    its last byte was handed to the server. `extra` holds what a room adds to the metric log line.
+    its last byte was handed to the server. `extra` holds what a room adds to the metric log line; `explain` gives more,
+    and is asked only when a line is written.
     """
 
     __slots__ = (
@@ -34,6 +41,7 @@ class Incoming:
         "bytes_out",
         "complete",
         "editor_version",
+        "explain",
         "extra",
         "face",
         "headers",
@@ -59,6 +67,7 @@ class Incoming:
         self.headers: list[Header] = []
         self.outcome: Outcome = "ok"
         self.extra: dict[str, Any] | None = None
+        self.explain: Callable[[], dict[str, Any]] | None = None
         self.authorization: bytes | None = None
         self.x_api_key: bytes | None = None
         self.origin: bytes | None = None

@@ -1,10 +1,8 @@
-"""Application logs: JSON lines on stdout with a numeric `level` (`spec/editor-api.md` 11.2 and 16.2).
-
-`bind_request` puts the request id on every line that is written while a request is served.
-"""
+"""Application logs: JSON lines on stdout with a numeric `level` (`spec/editor-api.md` 11.2 and 16.2)."""
 
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +17,9 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 def _numbered(_: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     line = {"timestamp": iso(datetime.now(UTC)), "level": _LEVELS.get(method, 30), "message": event.pop("event")}
+    request_id = _request_id.get()
+    if request_id is not None:
+        line["requestId"] = request_id
     return {**line, **event}
 
 
@@ -39,6 +40,8 @@ class _Lines:
     debug = info = warning = error = critical = exception = msg
 
 
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
@@ -46,7 +49,6 @@ def configure_logs(level: int) -> None:
     """`level` as the variable LOG_LEVEL counts: 10 trace, 20 debug, 30 info, 40 warn, 50 error, 60 fatal."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.format_exc_info,
             _numbered,
             _rendered,
@@ -58,8 +60,8 @@ def configure_logs(level: int) -> None:
     logging.basicConfig(level=max(logging.WARNING, level - 10), handlers=[_Forward()], force=True)
 
 
-def bind_request(request_id: str) -> None:
-    structlog.contextvars.bind_contextvars(requestId=request_id)
+bind_request = _request_id.set
+"""Put this request id on every line that is written from here on in this task."""
 
 
 class _Forward(logging.Handler):

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -32,6 +33,8 @@ class ServedRequest(Protocol):
     def editor_version(self) -> bytes | None: ...
     @property
     def extra(self) -> dict[str, Any] | None: ...
+    @property
+    def explain(self) -> Callable[[], dict[str, Any]] | None: ...
 
 
 class RequestLog:
@@ -55,9 +58,9 @@ class RequestLog:
         }
         if request.editor_version is not None:
             line["editorVersion"] = request.editor_version[:64].decode("latin-1")
-        if request.extra:
-            line |= request.extra
-            subject = line.pop("sub", None)
-            if subject is not None:
-                line["sub"] = subject if self._log_user_ids else hashlib.sha256(subject.encode()).hexdigest()[:16]
+        line |= request.extra or {}
+        line |= request.explain() if request.explain is not None else {}
+        subject = line.pop("sub", None)
+        if subject is not None:
+            line["sub"] = subject if self._log_user_ids else hashlib.sha256(subject.encode()).hexdigest()[:16]
         write_line(line)

@@ -1,0 +1,39 @@
+"""The boot report: what is on, where, and what is missing. One JSON line each, whatever LOG_LEVEL says."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from penstock import __version__
+from penstock.kit.clock import iso
+from penstock.settings import Settings
+from penstock.settings.report import place
+from penstock.telemetry.logs import write_line
+
+if TYPE_CHECKING:
+    from penstock.app import House
+
+_LEVELS = {"error": 50, "warning": 40, "info": 30}
+
+
+def report(settings: Settings, house: "House") -> None:
+    snapshot = house.catalog.current
+    _say(f"Penstock {__version__}: database {settings.database.where()}; {_coordination(settings)}.")
+    providers = ", ".join(f"{one.key} ({one.type})" for one in snapshot.providers.values())
+    models = ", ".join(model.slug for model in snapshot.models if model.backends) or "none"
+    _say(f"Providers: {providers}. Models: {models}.")
+    for problem in (*settings.problems, *snapshot.problems):
+        _say(f"{place(problem)}: {problem.message} {problem.fix}", _LEVELS[problem.severity])
+    if not settings.allowed_origins:
+        _say("ALLOWED_ORIGINS is not set: browsers on other origins cannot call this service.")
+    server = settings.server
+    _say(f"Server is listening on port {server.port}. Address: http://{server.host}:{server.port}")
+
+
+def _coordination(settings: Settings) -> str:
+    if settings.redis is None:
+        return "coordination in this process (one worker, one replica)"
+    return f"coordination by {settings.redis.where()}"
+
+
+def _say(message: str, level: int = 30) -> None:
+    write_line({"timestamp": iso(datetime.now(UTC)), "level": level, "message": message})

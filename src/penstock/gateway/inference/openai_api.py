@@ -1,0 +1,243 @@
+"""The OpenAI surface: `POST /oai/v1/chat/completions` and the list of models (`spec/providers.md` 15.1, 15.2, 15.5).
+
+The chat call is plain ASGI: the door finds it by its exact path. Towards an upstream of the same wire the client's body
+goes on as it came, but for the model's name, and the answer comes back byte for byte.
+"""
+
+import asyncio
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse
+
+from penstock.errors import UpstreamError
+from penstock.gateway.catalog.service import Catalog
+from penstock.gateway.catalog.snapshot import Model, Snapshot
+from penstock.gateway.identity.caller import Caller
+from penstock.gateway.identity.service import Identity
+from penstock.gateway.inference.service import CallRecord, Inference, Served
+from penstock.gateway.routing.candidates import (
+    AGENT,
+    AGENT_NAMES,
+    ANY_MODEL_PERMISSION,
+    may_use,
+    may_use_agent,
+)
+from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, send_body
+from penstock.http.bodies import ClientGone, read_body
+from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
+from penstock.http.presence import Presence
+from penstock.providers.base import Exchange, Quirks, Reader, Wire
+from penstock.providers.wires.openai_relay import ChatRequest, RelayStream, RelayWhole, read_request
+
+CHAT_PATH = "/oai/v1/chat/completions"
+
+# A short call is over before it is worth a task that watches its client.
+_WATCH_AFTER_S = 0.1
+
+
+class ChatCompletions:
+    def __init__(self, identity: Identity, inference: Inference, *, max_body_bytes: int, keep_alive_s: float) -> None:
+        self._identity = identity
+        self._inference = inference
+        self._max_body_bytes = max_body_bytes
+        self._keep_alive_s = keep_alive_s
+
+    async def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = await self._caller(incoming)
+        presence = Presence(receive)
+        record = CallRecord()
+        try:
+            request = read_request(await read_body(receive, limit_bytes=self._max_body_bytes))
+            if request.stream:
+                presence.watch()
+                await self._stream(incoming, send, caller, request, record)
+            else:
+                presence.watch(_WATCH_AFTER_S)
+                await self._whole(incoming, send, caller, request, record)
+        except ClientGone:
+            incoming.outcome = "client-abort"
+        except asyncio.CancelledError:
+            if not presence.swallow():
+                raise
+            incoming.outcome = "client-abort"
+        finally:
+            presence.stop()
+            incoming.explain = partial(_log_fields, caller, record)
+
+    async def _caller(self, incoming: Incoming) -> Caller:
+        authorization = incoming.authorization
+        caller = self._identity.known(authorization) if authorization is not None else None
+        if caller is None:
+            caller = await self._identity.authenticate(authorization, incoming.x_api_key)
+        caller.require(ANY_MODEL_PERMISSION)
+        return caller
+
+    async def _whole(
+        self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord
+    ) -> None:
+        served = await self._inference.begin(caller, request.model, _Whole(request))
+        try:
+            pieces = served.answer.ready
+            while (piece := await served.answer.next()) is not None:
+                pieces.append(piece)
+            served.fill(record)
+        finally:
+            served.close()
+        await send_body(incoming, send, 200, b"".join(pieces), JSON_HEADERS)
+
+    async def _stream(
+        self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord
+    ) -> None:
+        served = await self._inference.begin(caller, request.model, _Streamed(request))
+        outlet = _Outlet(incoming, send, self._keep_alive_s)
+        try:
+            await outlet.open()
+            await outlet.write(b"".join(served.answer.ready))
+            await _relay(served, outlet)
+        except UpstreamError as error:
+            # The status has gone out: the failure is a frame, and no `[DONE]` follows it.
+            incoming.outcome = "error"
+            await outlet.write(incoming.face.error_frame(error, incoming.id))
+        finally:
+            served.fill(record)
+            served.close()
+            outlet.close()
+        await outlet.finish()
+
+
+def _log_fields(caller: Caller, record: CallRecord) -> dict[str, object]:
+    return {
+        "environmentId": caller.tenant_id,
+        "sub": caller.subject,
+        "credentialId": caller.credential_id,
+        **record.log_fields(),
+    }
+
+
+def model_routes(identity: Identity, catalog: Catalog) -> APIRouter:
+    """`GET /oai/v1/models` and one model by id."""
+    router = APIRouter(prefix="/oai/v1", tags=["OpenAI"])
+
+    async def permitted(request: Request) -> Caller:
+        incoming = incoming_of(request.scope)
+        caller = await identity.authenticate(incoming.authorization, incoming.x_api_key)
+        incoming.note(environmentId=caller.tenant_id, sub=caller.subject, credentialId=caller.credential_id)
+        caller.require("models:list", ANY_MODEL_PERMISSION)
+        return caller
+
+    @router.get("/models", operation_id="oai_list_models")
+    async def list_models(caller: Annotated[Caller, Depends(permitted)]) -> JSONResponse:
+        """The models that the key may use."""
+        return JSONResponse({"object": "list", "data": _listed(catalog.current, caller)})
+
+    @router.get("/models/{model_id:path}", operation_id="oai_get_model")
+    async def get_model(model_id: str, caller: Annotated[Caller, Depends(permitted)]) -> JSONResponse:
+        """One model, by slug or id; the slug may hold slashes."""
+        if model_id in AGENT_NAMES and may_use_agent(caller):
+            return JSONResponse(_agent_card())
+        return JSONResponse(_card(catalog.current.find(model_id)[0]))
+
+    return router
+
+
+def _listed(snapshot: Snapshot, caller: Caller) -> list[dict[str, Any]]:
+    cards = [_card(model) for model in snapshot.models if model.backends and may_use(caller, model)]
+    return [_agent_card(), *cards] if cards and may_use_agent(caller) else cards
+
+
+def _card(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.slug,
+        "object": "model",
+        "created": 0,
+        "owned_by": model.provider_key,
+        "display_name": model.name,
+    }
+
+
+def _agent_card() -> dict[str, Any]:
+    return {"id": AGENT, "object": "model", "created": 0, "owned_by": "penstock", "display_name": "Agent"}
+
+
+async def _relay(served: Served[bytes], outlet: "_Outlet") -> None:
+    next_piece = served.answer.next
+    while (piece := await next_piece()) is not None:
+        await outlet.write(piece)
+
+
+class _Outlet:
+    """The client's side of a stream: pieces that are whole events, and comments while there are none."""
+
+    __slots__ = ("_incoming", "_keep_alive_s", "_loop", "_send", "_tick_task", "_timer", "_written_at")
+
+    def __init__(self, incoming: Incoming, send: Send, keep_alive_s: float) -> None:
+        self._incoming = incoming
+        self._send = send
+        self._keep_alive_s = keep_alive_s
+        self._loop = asyncio.get_running_loop()
+        self._written_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        self._incoming.status = 200
+        headers = [*STREAM_HEADERS, *self._incoming.headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        self._arm(self._keep_alive_s)
+
+    async def write(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._written_at = self._loop.time()
+        self._incoming.bytes_out += len(piece)
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def finish(self) -> None:
+        self._incoming.complete = True
+        await self._send({"type": "http.response.body"})
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tick_task is not None:
+            self._tick_task.cancel()
+
+    def _arm(self, after_s: float) -> None:
+        self._timer = self._loop.call_later(after_s, self._tick)
+
+    def _tick(self) -> None:
+        silent_s = self._loop.time() - self._written_at
+        if silent_s >= self._keep_alive_s:
+            self._tick_task = self._loop.create_task(self.write(b": keep-alive\n\n"))
+            silent_s = 0.0
+        self._arm(self._keep_alive_s - silent_s)
+
+
+class _Streamed:
+    """A streamed chat request on its way to an upstream of the same wire."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        return Exchange(wire.path, self._request.encode(model, add_usage=quirks.stream_options))
+
+    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
+        return RelayStream(
+            keep_usage_chunk=self._request.wants_usage, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes
+        )
+
+
+class _Whole:
+    """The same without streaming."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        return Exchange(wire.path, self._request.encode(model, add_usage=False))
+
+    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
+        return RelayWhole(content_type=content_type, sent_bytes=sent_bytes)

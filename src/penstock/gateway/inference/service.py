@@ -1,0 +1,126 @@
+"""The one pipe of every model call: route and call (later rooms admit before and settle after).
+
+It orders the stages; what each stage decides is decided in its own room.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from penstock.errors import UpstreamError
+from penstock.gateway.catalog.service import Catalog
+from penstock.gateway.identity.caller import Caller
+from penstock.gateway.routing.candidates import Candidate, candidates
+from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
+from penstock.providers.failures import Failure
+from penstock.providers.provider import Answer, Attempts, Providers
+from penstock.telemetry.logs import log
+
+Output = TypeVar("Output")
+
+
+class CallRecord(msgspec.Struct):
+    """What became known of one call, for logs and, later, the ledger."""
+
+    model: str | None = None
+    provider: str | None = None
+    attempts: int = 0
+    first_token_s: float | None = None
+    usage: Usage | None = None
+
+    def log_fields(self) -> dict[str, object]:
+        """The metric log's names (`spec/editor-api.md` 16.1); what is not known is left out."""
+        fields: dict[str, object] = {"model": self.model, "provider": self.provider, "attempts": self.attempts}
+        if self.first_token_s is not None:
+            fields["timeToFirstTokenMs"] = round(self.first_token_s * 1000)
+        if self.usage is not None:
+            fields["inputTokens"] = self.usage.input_tokens
+            fields["outputTokens"] = self.usage.output_tokens
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class Served(Generic[Output]):
+    """A call whose answer has begun, and the rest of it. Close it, whatever happens: that frees the upstream."""
+
+    __slots__ = ("answer", "attempts", "candidate", "first_token_s")
+
+    def __init__(self, candidate: Candidate, answer: Answer[Output], attempts: int, first_token_s: float) -> None:
+        self.candidate = candidate
+        self.answer = answer
+        self.attempts = attempts
+        self.first_token_s = first_token_s
+
+    def close(self) -> None:
+        self.answer.close()
+
+    def fill(self, record: CallRecord) -> None:
+        record.model = self.candidate.model.slug
+        record.provider = self.candidate.model.provider_key
+        record.attempts = self.attempts
+        record.first_token_s = self.first_token_s
+        record.usage = self.answer.reader.usage
+
+
+class Inference:
+    def __init__(self, catalog: Catalog, providers: Providers) -> None:
+        self._catalog = catalog
+        self._providers = providers
+
+    async def begin(
+        self, caller: Caller, model: str, translation: Translation[Output], *, feature: str | None = None
+    ) -> Served[Output]:
+        """Return when an answer has begun. Until then a failure moves on to the next candidate.
+
+        Raises what `routing.candidates` raises, and UpstreamError: the last candidate's failure.
+        """
+        started = time.perf_counter()
+        attempts = Attempts()
+        found = candidates(self._catalog.current, caller, model, feature)
+        for position, candidate in enumerate(found, start=1):
+            backend = candidate.backend
+            provider = self._providers.of(backend.provider)
+            try:
+                answer = await provider.open(backend.upstream_model, translation, attempts)
+            except UpstreamError as error:
+                elsewhere = isinstance(error, Failure) and error.other_backend
+                if position == len(found) or attempts.left <= 0 or not elsewhere:
+                    raise
+                log.warning("backend failed, trying the next", backend=candidate.model.slug, reason=error.message)
+                continue
+            return Served(candidate, answer, attempts.made, time.perf_counter() - started)
+        raise AssertionError("candidates are never empty")
+
+    async def stream(
+        self, caller: Caller, model: str, call: Call, *, feature: str, record: CallRecord
+    ) -> AsyncGenerator[Delta, None]:
+        """The deltas of one call, whatever the provider's format. `record` is filled in as facts become known.
+
+        Close the generator (`aclosing`): leaving it early closes the upstream.
+        """
+        served = await self.begin(caller, model, _Neutral(call), feature=feature)
+        try:
+            served.fill(record)
+            for deltas in served.answer.ready:
+                for delta in deltas:
+                    yield delta
+            while (more := await served.answer.next()) is not None:
+                for delta in more:
+                    yield delta
+        finally:
+            served.fill(record)
+            served.close()
+
+
+class _Neutral:
+    """A neutral call, for any wire."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        return wire.request(self._call, model, quirks)
+
+    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[Sequence[Delta]]:
+        return wire.reader(content_type=content_type, quirks=quirks, tools=self._call.tools, sent_bytes=sent_bytes)

@@ -1,0 +1,305 @@
+"""An opened provider: one entry of PROVIDERS with its connections, its keys and what was learnt about it.
+
+This is the only place where a wire meets a transport. It tries the keys of one entry; moving on to another entry is the
+business of `gateway/inference`. Nothing is tried again once the caller can have seen something (`Reader.begun`).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from penstock import __version__
+from penstock.errors import UpstreamError
+from penstock.kit.clock import Clock
+from penstock.providers.base import Exchange, ProviderConfig, Reader, Translation, Wire
+from penstock.providers.failures import Failure, explain_for, from_transport
+from penstock.providers.keys import Key, KeyRing
+from penstock.providers.transport.base import (
+    MAX_ERROR_BYTES,
+    Header,
+    Limits,
+    Origin,
+    Request,
+    Response,
+    Transport,
+    TransportError,
+    TransportTimeout,
+)
+from penstock.providers.vendors import Vendor, load_wire, vendor_of
+from penstock.telemetry.logs import log
+
+Output = TypeVar("Output")
+
+OpenTransport = Callable[[ProviderConfig], Transport]
+
+_DRAIN_S = 1.0
+_USER_AGENT = f"penstock/{__version__}".encode()
+
+
+class Attempts:
+    """How often one call of a caller may be sent, over all keys and backends. `made` goes into the usage record."""
+
+    __slots__ = ("made", "most")
+
+    def __init__(self, most: int = 4) -> None:
+        self.made = 0
+        self.most = most
+
+    @property
+    def left(self) -> int:
+        return self.most - self.made
+
+
+class Answer(Generic[Output]):
+    """An answer of which something can be shown, or all of it. Whoever holds it must `close` it."""
+
+    __slots__ = ("_drained", "_ended", "_explain", "_response", "reader", "ready")
+
+    def __init__(
+        self, response: Response, reader: Reader[Output], explain: Callable[[UpstreamError], UpstreamError]
+    ) -> None:
+        self.reader = reader
+        self.ready: list[Output] = []
+        """What was read until the answer had begun; `next` gives what follows."""
+        self._response = response
+        self._explain = explain
+        self._drained = False
+        self._ended = False
+
+    async def begin(self) -> None:
+        """Read until there is something to show. Raises UpstreamError: then another attempt is allowed."""
+        while not self.reader.begun:
+            output = await self.next()
+            if output is None:
+                return
+            self.ready.append(output)
+
+    async def next(self) -> Output | None:
+        """What the next read brought, None after the end. Raises UpstreamError."""
+        reader = self.reader
+        if self._ended:
+            if not self._drained:
+                await self._drain()
+            return None
+        try:
+            if not reader.terminated and reader.failure is None:
+                data = await self._response.read()
+                if data:
+                    return reader.feed(data)
+                self._drained = True
+            self._ended = True
+            return reader.end()
+        except TransportError as error:
+            raise self._explain(from_transport(error)) from error
+        except UpstreamError as error:
+            raise self._explain(error) from error.__cause__
+
+    async def _drain(self) -> None:
+        """After its terminator a body has nothing more to say; its orderly end lets the connection be used again."""
+        self._drained = True
+        try:
+            async with asyncio.timeout(_DRAIN_S):
+                while await self._response.read():
+                    pass
+        except (TransportError, TimeoutError):
+            pass
+
+    def close(self) -> None:
+        """At once: an answer that was not read to its end costs its connection."""
+        self._response.close()
+
+
+class Provider:
+    """Safe to use from many calls at a time."""
+
+    def __init__(self, config: ProviderConfig, transport: Transport, clock: Clock) -> None:
+        self.config = config
+        self.keys = KeyRing(config.api_keys, clock)
+        self._vendor: Vendor = vendor_of(config)
+        self.wire: Wire = load_wire(self._vendor.wire)
+        self._transport = transport
+        self._quirks = self._vendor.quirks
+        self._base_url = config.base_url.rstrip("/")
+        self._address = _Address.of(self._base_url)
+        self._secrets = tuple(secret.reveal() for secret in config.api_keys)
+        self._headers: dict[Key, tuple[Header, ...]] = {}
+        self._limits = Limits(
+            connect_s=config.connect_s, first_byte_s=config.first_byte_s, idle_s=config.idle_s, total_s=config.total_s
+        )
+
+    async def open(self, model: str, translation: Translation[Output], attempts: Attempts) -> Answer[Output]:
+        """Send with one key after another until an answer has begun.
+
+        Raises UpstreamError, the failure of the first key when all of them failed alike.
+        """
+        first_failure: UpstreamError | None = None
+        while True:
+            try:
+                key = self.keys.pick()
+            except UpstreamError as error:
+                raise first_failure or error from None
+            attempts.made += 1
+            try:
+                answer = await self._attempt(key, model, translation)
+            except UpstreamError as error:
+                self.keys.report(key, error)
+                again = self._learn(error) or (isinstance(error, Failure) and error.other_key)
+                if attempts.left <= 0 or not again:
+                    raise
+                first_failure = first_failure or error
+                continue
+            self.keys.ok(key)
+            return answer
+
+    async def _attempt(self, key: Key, model: str, translation: Translation[Output]) -> Answer[Output]:
+        exchange = translation.exchange(self.wire, model, self._quirks)
+
+        def explain(error: UpstreamError) -> UpstreamError:
+            return explain_for(
+                error,
+                provider_key=self.config.key,
+                key_hint=key.hint,
+                model=model,
+                base_url=self._base_url,
+                secrets=self._secrets,
+            )
+
+        try:
+            response = await self._transport.send(self._request(exchange, key), self._limits)
+        except TransportError as error:
+            raise explain(from_transport(error)) from error
+        try:
+            if not 200 <= response.status < 300:
+                raise explain(await self._failure(response))
+            content_type = next((value for name, value in response.headers if name == b"content-type"), b"")
+            reader = translation.reader(
+                self.wire, self._quirks, content_type=content_type.decode("latin-1"), sent_bytes=len(exchange.body)
+            )
+            answer = Answer(response, reader, explain)
+            await self._begin(answer)
+        except BaseException:
+            response.close()
+            raise
+        return answer
+
+    async def _begin(self, answer: Answer[Output]) -> None:
+        """Wait for the first content; headers and comments alone do not count as an answer (S054)."""
+        limit_s = self._limits.first_byte_s
+        # Nearly always the first read brings content, and the transport watches over that one.
+        first = await answer.next()
+        if first is not None:
+            answer.ready.append(first)
+        if first is None or answer.reader.begun:
+            return
+        try:
+            async with asyncio.timeout(limit_s):
+                await answer.begin()
+        except TimeoutError:
+            late = TransportTimeout("first_byte", limit_s, "no content although the answer has begun", "body")
+            raise from_transport(late) from late
+
+    async def _failure(self, response: Response) -> UpstreamError:
+        try:
+            body = await response.read_all(MAX_ERROR_BYTES)
+        except TransportError:
+            body = b""  # the status says enough; what it wanted to add did not arrive
+        return self.wire.failure(response.status, response.headers, body)
+
+    def _request(self, exchange: Exchange, key: Key) -> Request:
+        headers = self._headers.get(key)
+        if headers is None:
+            headers = self._headers[key] = self._static_headers(key)
+        return Request(
+            method=b"POST",
+            origin=self._address.origin,
+            target=self._address.target(exchange.path),
+            headers=headers + exchange.headers if exchange.headers else headers,
+            body=exchange.body,
+        )
+
+    def _static_headers(self, key: Key) -> tuple[Header, ...]:
+        configured = tuple((name.lower().encode(), value.encode()) for name, value in self.config.headers)
+        names = {name for name, _ in configured}
+        standard: list[Header] = [
+            (b"content-type", b"application/json"),
+            (b"accept", b"application/json, text/event-stream"),
+            (b"accept-encoding", b"identity"),
+            (b"user-agent", _USER_AGENT),
+        ]
+        if key.secret is not None:
+            standard.append((b"authorization", b"Bearer " + key.secret.reveal().encode()))
+        return tuple(header for header in standard if header[0] not in names) + configured
+
+    def _learn(self, error: UpstreamError) -> bool:
+        """Whether the refusal taught something that makes another attempt worth it."""
+        if error.upstream_status in (400, 422) and self._quirks.stream_options and "stream_options" in error.message:
+            self._quirks = msgspec.structs.replace(self._quirks, stream_options=False)
+            return True
+        if error.upstream_status == 404 and self._vendor.wants_v1 and not self._base_url.endswith("/v1"):
+            self._base_url += "/v1"
+            self._address = _Address.of(self._base_url)
+            log.warning(
+                "the provider's address lacks /v1; trying with it",
+                provider=self.config.key,
+                action=f'set "baseUrl": "{self._base_url}" in PROVIDERS',
+            )
+            return True
+        return False
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+class _Address(msgspec.Struct, frozen=True):
+    """A base URL, taken apart once. Query parameters of the base stay (some private gateways need them)."""
+
+    origin: Origin
+    path: bytes
+    query: bytes
+
+    @classmethod
+    def of(cls, base_url: str) -> "_Address":
+        parts = urlsplit(base_url)
+        scheme = "http" if parts.scheme == "http" else "https"
+        port = parts.port or (80 if scheme == "http" else 443)
+        origin = Origin(scheme, parts.hostname or "", port)  # type: ignore[arg-type]
+        return cls(origin, parts.path.rstrip("/").encode(), b"?" + parts.query.encode() if parts.query else b"")
+
+    def target(self, path: str) -> bytes:
+        return self.path + path.encode() + self.query
+
+
+class Providers:
+    """The opened providers, by their configuration. A reload that changes nothing keeps connections and key states."""
+
+    def __init__(self, open_transport: OpenTransport, clock: Clock) -> None:
+        self._open_transport = open_transport
+        self._clock = clock
+        self._opened: dict[ProviderConfig, Provider] = {}
+        self._by_identity: dict[int, Provider] = {}
+
+    def of(self, config: ProviderConfig) -> Provider:
+        # Hashing a whole configuration for each call would cost more than the rest of the look-up.
+        provider = self._by_identity.get(id(config))
+        if provider is None or provider.config is not config:
+            provider = self._opened.get(config)
+            if provider is None:
+                provider = self._opened[config] = Provider(config, self._open_transport(config), self._clock)
+            provider.config = config
+            self._by_identity[id(config)] = provider
+        return provider
+
+    async def keep_only(self, configs: Iterable[ProviderConfig]) -> None:
+        """Forget the others. Their calls in flight go on: a connection is closed when its answer ends."""
+        kept = set(configs)
+        for config in [config for config in self._opened if config not in kept]:
+            del self._opened[config]
+        self._by_identity = {id(one.config): one for one in self._opened.values()}
+
+    async def aclose(self) -> None:
+        for provider in self._opened.values():
+            await provider.aclose()
+        self._opened.clear()
