@@ -89,7 +89,7 @@ def _from_variables(values: Values) -> DatabaseValues:
 
 
 def _refuse_server_variables(values: Values) -> None:
-    given = [variable.name for variable in _OF_SERVERS if values.is_set(variable)]
+    given = [variable.name for variable in _OF_SERVERS if values.text(variable)]
     if not given:
         return
     if values.is_set(v.DATABASE_DRIVER):

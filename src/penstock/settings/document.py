@@ -57,7 +57,7 @@ and do not answer.
 | `flavor` | openai-compatible | the server's make, when its address does not tell: `ollama`, `vllm`, `openrouter`, … |
 | `resourceName`, `apiVersion` | azure | both required |
 | `region`, `credentials` | bedrock | `credentials` has `accessKeyId`, `secretAccessKey` and perhaps `sessionToken` |
-| `project`, `location`, `credentials` | vertex | `credentials` is the service account's JSON, or `clientEmail`, `privateKey` |
+| `project`, `location`, `credentials` | vertex | `credentials`: `clientEmail`, `privateKey`, or the account's JSON |
 
 ## The JSON of MODELS
 

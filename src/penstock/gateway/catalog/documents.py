@@ -29,6 +29,7 @@ _SAFE_WORDS = frozenset(
     """.split()  # noqa: SIM905
 )
 _WINDOW = 60
+_DEEPEST = 32
 
 
 class Refused(Exception):
@@ -62,8 +63,13 @@ class Document(msgspec.Struct, frozen=True, dict=True):
             fix = "Use plain JSON numbers, and no half of a surrogate pair in strings."
             raise Refused([self.at("error", (), "holds a value that JSON does not have.", fix)]) from None
         for step in self.root:
+            if not isinstance(found, dict) or step not in found:
+                raise Refused([self.at("error", (), "is not in the file any more.", "Put it back, or start again.")])
             found = found[step]
         return found
+
+    def __repr__(self) -> str:
+        return f"Document({self.variable} of {self.origin})"
 
     def at(self, severity: Severity, path: Sequence[Step], message: str, fix: str) -> Problem:
         """A problem at `path`, or at its nearest ancestor that exists."""
@@ -121,6 +127,9 @@ class Source(msgspec.Struct, frozen=True):
     path: Path | None = None
     root: tuple[Step, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Source({self.variable} of {self.origin})"
+
     def read(self) -> Document:
         """Raises Refused when the file cannot be read."""
         if self.path is None:
@@ -166,7 +175,10 @@ def _blanked(text: str) -> str:
 
 
 def _places(text: str) -> Iterator[tuple[tuple[Step, ...], int]]:
-    """Every value's path and offset, in order. `text` is JSON; of anything else only the beginning is understood."""
+    """Every value's path and offset, in order, up to where it is nested deeper than any entry of ours.
+
+    `text` is JSON; of anything else only the beginning is understood.
+    """
     path: list[Step] = []
     awaits_key = False
     for token in _TOKEN.finditer(text):
@@ -185,6 +197,8 @@ def _places(text: str) -> Iterator[tuple[tuple[Step, ...], int]]:
             if sign in "{[":
                 path.append("" if sign == "{" else 0)
                 awaits_key = sign == "{"
+                if len(path) > _DEEPEST:
+                    return
 
 
 def _advance(path: list[Step]) -> None:

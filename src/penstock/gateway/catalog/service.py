@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+import msgspec
+
 from penstock.gateway.catalog.documents import Refused, Source
 from penstock.gateway.catalog.reading import CatalogOptions, load_catalog
 from penstock.gateway.catalog.snapshot import Problem, Snapshot
@@ -32,7 +34,9 @@ class Catalog:
         self._options = options
         self._callbacks: list[OnChange] = []
         self._sources = tuple(one for one in (options.providers, options.models) if one is not None and one.path)
-        self._applied = self._seen = self._contents()
+        # Nothing counts as applied yet: the files may have changed since the snapshot was made.
+        self._applied: tuple[str | None, ...] = ()
+        self._seen: tuple[str | None, ...] = ()
 
     @classmethod
     def open(cls, options: CatalogOptions) -> "Catalog":
@@ -59,13 +63,18 @@ class Catalog:
             self._seen = seen
 
     async def reload(self) -> bool:
-        """Read the sources again. What cannot be used is logged, and the present catalog goes on; then False."""
+        """Read the sources again. What cannot be used is logged, and the present catalog goes on; then False.
+
+        What says the same as before changes nothing and calls nobody.
+        """
         try:
             snapshot = await asyncio.to_thread(load_catalog, self._options, self.current.version + 1)
         except Refused as refused:
             log.error("the changed catalog is refused; the previous one goes on", problems=len(refused.problems))
             log_problems(refused.problems)
             return False
+        if msgspec.structs.replace(snapshot, version=self.current.version) == self.current:
+            return True
         self.current = snapshot
         log.warning("the catalog has changed", version=snapshot.version, models=len(snapshot.models))
         log_problems(snapshot.problems)
