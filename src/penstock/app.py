@@ -17,6 +17,7 @@ from penstock.coordination.leases_in_sql import SqlLeases
 from penstock.database.engine import Database, open_database
 from penstock.database.migrate import prepare
 from penstock.editor.conversations.api import conversation_routes
+from penstock.editor.conversations.service import Conversations
 from penstock.editor.models import model_routes as editor_model_routes
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.secrets import MasterSecrets
@@ -77,8 +78,16 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         stack.push_async_callback(providers.aclose)
         inference = Inference(catalog, providers)
         catalog.on_change(lambda snapshot: providers.keep_only(snapshot.providers.values()))
-        door = _door(settings, identity, catalog, inference, database, coordination)
-        await stack.enter_async_context(_background(identity.watch(), catalog.watch()))
+        conversations = Conversations(
+            database=database,
+            catalog=catalog,
+            inference=inference,
+            leases=FallbackLeases(coordination.leases, SqlLeases(database)),
+            broadcast=coordination.broadcast,
+            lock_wait_s=settings.editor.lock_wait_s,
+        )
+        door = _door(settings, identity, catalog, inference, conversations, database, coordination)
+        await stack.enter_async_context(_background(identity.watch(), catalog.watch(), conversations.watch()))
         yield House(door, identity, catalog, database, coordination)
 
 
@@ -100,6 +109,7 @@ def _door(
     identity: Identity,
     catalog: Catalog,
     inference: Inference,
+    conversations: Conversations,
     database: Database,
     coordination: Coordination,
 ) -> Door:
@@ -116,15 +126,7 @@ def _door(
     router.include_router(health_routes({"database": database.ping, "coordination": coordination.ping}))
     router.include_router(editor_model_routes(identity, catalog))
     router.include_router(
-        conversation_routes(
-            identity=identity,
-            catalog=catalog,
-            inference=inference,
-            database=database,
-            leases=FallbackLeases(coordination.leases, SqlLeases(database)),
-            broadcast=coordination.broadcast,
-            options=editor,
-        )
+        conversation_routes(identity, conversations, keep_alive_s=editor.keepalive_s, max_s=editor.stream_max_s)
     )
     router.include_router(model_routes(identity, catalog))
     chat = ChatCompletions(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)

@@ -167,26 +167,24 @@ class EventStream(Response):
         self._arrived.set()
 
     async def _write(self, incoming: Incoming, send: Send) -> None:
-        incoming.status = 200
-        headers = [*STREAM_HEADERS, *incoming.headers]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        # The door adds the headers of every answer and counts what leaves, as for any answer of the router.
+        await send({"type": "http.response.start", "status": 200, "headers": list(STREAM_HEADERS)})
         while True:
-            await self._wait_or_keep_alive(incoming, send)
+            await self._wait_or_keep_alive(send)
             batch, ended = self._take()
             if batch:
-                await self._piece(incoming, send, b"".join(event.encode() for event in batch))
+                await _piece(send, b"".join(event.encode() for event in batch))
             if ended:
                 break
             await _within(self._interval_s, self._ended)
         if self._failure is not None:
             incoming.outcome = "error"
-            await self._piece(incoming, send, incoming.face.error_frame(self._failure, incoming.id))
-        incoming.complete = True
+            await _piece(send, incoming.face.error_frame(self._failure, incoming.id))
         await send({"type": "http.response.body"})
 
-    async def _wait_or_keep_alive(self, incoming: Incoming, send: Send) -> None:
+    async def _wait_or_keep_alive(self, send: Send) -> None:
         while not await _within(self._keep_alive_s, self._arrived):
-            await self._piece(incoming, send, _KEEP_ALIVE)
+            await _piece(send, _KEEP_ALIVE)
 
     def _take(self) -> tuple[list[Event], bool]:
         batch, self._pending = self._pending, []
@@ -194,9 +192,9 @@ class EventStream(Response):
         self._room.set()
         return batch, self._ended.is_set()
 
-    async def _piece(self, incoming: Incoming, send: Send, data: bytes) -> None:
-        incoming.bytes_out += len(data)
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+async def _piece(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

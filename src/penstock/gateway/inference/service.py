@@ -69,7 +69,13 @@ class Inference:
         self._providers = providers
 
     async def begin(
-        self, caller: Caller, model: str, translation: Translation[Output], *, feature: str | None = None
+        self,
+        caller: Caller,
+        model: str,
+        translation: Translation[Output],
+        *,
+        feature: str | None = None,
+        reasoning: bool = False,
     ) -> Served[Output]:
         """Return when an answer has begun. Until then a failure moves on to the next candidate.
 
@@ -77,7 +83,7 @@ class Inference:
         """
         started = time.perf_counter()
         attempts = Attempts()
-        found = candidates(self._catalog.current, caller, model, feature)
+        found = candidates(self._catalog.current, caller, model, feature, reasoning=reasoning)
         for position, candidate in enumerate(found, start=1):
             backend = candidate.backend
             provider = self._providers.of(backend.provider)
@@ -99,7 +105,7 @@ class Inference:
 
         Close the generator (`aclosing`): leaving it early closes the upstream.
         """
-        served = await self.begin(caller, model, _Neutral(call), feature=feature)
+        served = await self.begin(caller, model, _Neutral(call), feature=feature, reasoning=bool(call.reasoning))
         try:
             served.fill(record)
             for deltas in served.answer.ready:

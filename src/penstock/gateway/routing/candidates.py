@@ -23,15 +23,17 @@ class ModelLacksFeature(Unprocessable):
     code: ClassVar[str] = "model_lacks_feature"
 
 
-def candidates(snapshot: Snapshot, caller: Caller, name: str, feature: str | None = None) -> tuple[Candidate, ...]:
+def candidates(
+    snapshot: Snapshot, caller: Caller, name: str, feature: str | None = None, *, reasoning: bool = False
+) -> tuple[Candidate, ...]:
     """The backends of the model `name`, best first; never empty.
 
-    `agent-1` (also `auto`) stands for every model with `feature`, recommended ones first. An id that stands at several
-    providers resolves to those that the caller may use, in the order of MODELS. Raises ModelNotFound, MissingPermission,
-    ModelLacksFeature.
+    `agent-1` (also `auto`) stands for every model with `feature`, recommended ones first; with `reasoning` for those
+    that can reason, if there are any. An id that stands at several providers resolves to those that the caller may use,
+    in the order of MODELS. Raises ModelNotFound, MissingPermission, ModelLacksFeature.
     """
     if name in AGENT_NAMES:
-        models = _for_agent(snapshot, caller, feature or "conversations")
+        models = _for_agent(snapshot, caller, feature or "conversations", reasoning=reasoning)
     else:
         models = _allowed(caller, snapshot.find(name))
         if feature is not None:
@@ -52,10 +54,11 @@ def may_use_agent(caller: Caller) -> bool:
     return permissions.allows(ANY_MODEL_PERMISSION) or permissions.allows(AGENT_PERMISSION)
 
 
-def _for_agent(snapshot: Snapshot, caller: Caller, feature: str) -> tuple[Model, ...]:
+def _for_agent(snapshot: Snapshot, caller: Caller, feature: str, *, reasoning: bool) -> tuple[Model, ...]:
     if not may_use_agent(caller):
         raise MissingPermission((AGENT_PERMISSION,), caller.permissions)
-    return tuple(model for model in snapshot.for_feature(feature) if model.backends)
+    able = tuple(model for model in snapshot.for_feature(feature) if model.backends)
+    return tuple(model for model in able if model.reasoning) or able if reasoning else able
 
 
 def _allowed(caller: Caller, models: tuple[Model, ...]) -> tuple[Model, ...]:

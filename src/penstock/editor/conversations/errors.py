@@ -1,0 +1,125 @@
+"""What can be wrong with a conversation or a message."""
+
+from typing import Any
+
+from penstock.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, Unavailable, UpstreamError
+
+
+class ConversationNotFound(NotFound):
+    """Unknown, deleted, or somebody else's: the three are not told apart."""
+
+    code = "conversation_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "conversation does not exist",
+            explanation="No conversation of this user has that id; it may have been deleted.",
+            action="Create a conversation with `POST /v1/conversations`, or list those there are.",
+        )
+
+
+class ConversationExists(Conflict):
+    """Also for an id of another user in the same environment; nothing else about it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A conversation with this id exists already.",
+            explanation="Conversation ids are unique in an environment.",
+            action="Use another id, or leave it out and one is made.",
+            param="id",
+        )
+
+
+class ConversationInUse(Conflict):
+    code = "conversation_in_use"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "conversation in use",
+            explanation="Another message of this conversation is being answered, in another tab perhaps.",
+            action="Wait for that answer or stop it, then send the message again.",
+            retry_after_s=2,
+        )
+
+
+class ConversationDeleted(NotFound):
+    """Said inside a stream whose conversation was deleted meanwhile."""
+
+    code = "conversation_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The conversation was deleted while it was being answered.",
+            action="Start a new conversation.",
+        )
+
+
+class TakenOver(Conflict):
+    """Said inside a stream that lost its conversation to a later message."""
+
+    code = "conversation_taken_over"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer was stopped because the conversation was continued elsewhere.",
+            explanation="This process had stood still for so long that its hold on the conversation ran out.",
+            action="Open the conversation again to see how it went on.",
+        )
+
+
+class Stopping(Unavailable):
+    code = "stopping"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer was stopped because the service is being restarted.",
+            explanation="What was written so far is kept.",
+            action="Send the message again in a moment.",
+        )
+
+
+class EmptyReply(UpstreamError):
+    code = "empty_reply"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The model gave an empty answer.",
+            explanation="It ended in good order without writing any text.",
+            action="Send the message again, put another way, or choose another model.",
+        )
+
+
+class BadCursor(InvalidRequest):
+    def __init__(self) -> None:
+        super().__init__(
+            "cursor: this cursor does not belong to this list.",
+            explanation="It was changed, or comes from a list with another filter or order.",
+            action="Send `nextCursor` of the same list as it was given, or none to begin again.",
+            param="cursor",
+        )
+
+
+class ContextTooLarge(PayloadTooLarge):
+    def __init__(self, length: int, limit: int, model: str) -> None:
+        message = f"The message and what is attached to it have {length} characters; {limit} fit into this model."
+        issue: dict[str, Any] = {"type": "too-long", "message": message, "length": length, "maxLength": limit}
+        super().__init__(
+            message,
+            explanation=f"`maxContextLength` of the model `{model}` is {limit} characters.",
+            action="Attach less, or choose a model with a larger context.",
+            data={"issues": [issue]},
+            param="content",
+        )
+
+
+class ContentNotFound(NotFound):
+    """An attached thing that this conversation does not have."""
+
+    def __init__(self, kind: str, content_id: str, place: str) -> None:
+        super().__init__(
+            f"There is no {kind} `{content_id}` in this conversation.",
+            explanation="It was never uploaded to this conversation, or was deleted.",
+            action=f"Leave it out of `content`, or attach the {kind} again.",
+            param=place,
+        )

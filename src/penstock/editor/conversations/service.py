@@ -1,0 +1,378 @@
+"""Conversations of editor users, their messages, and the answers that models give to them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from penstock.coordination.base import Broadcast, CoordinationUnavailable, Leases
+from penstock.database.engine import Database
+from penstock.editor.conversations.cursors import ListFilter, from_cursor, to_cursor
+from penstock.editor.conversations.errors import (
+    ContentNotFound,
+    ContextTooLarge,
+    ConversationDeleted,
+    ConversationInUse,
+    ConversationNotFound,
+    Stopping,
+)
+from penstock.editor.conversations.locks import Lock, Locks
+from penstock.editor.conversations.packing import Said, packed, user_text
+from penstock.editor.conversations.prompts import prompt
+from penstock.editor.conversations.repository import ConversationRepository, MessageRepository
+from penstock.editor.conversations.schemas import (
+    ContentItem,
+    ConversationChanges,
+    McpToolContextItem,
+    NewConversation,
+    NewMessage,
+    SelectionItem,
+    TextItem,
+)
+from penstock.editor.conversations.tables import COMPLETE, WRITING, ConversationRow, MessageRow
+from penstock.editor.conversations.titles import Titles
+from penstock.editor.conversations.turns import Turn, whatever_happens
+from penstock.errors import PenstockError
+from penstock.gateway.catalog.service import Catalog
+from penstock.gateway.identity.caller import Caller
+from penstock.gateway.inference.service import CallRecord, Inference
+from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, candidates
+from penstock.http.answers import Event
+from penstock.kit.clock import Clock, SystemClock
+from penstock.kit.ids import short_id, ulid
+from penstock.providers.base import Call
+from penstock.telemetry.logs import log
+
+FEATURE: Final = "conversations"
+READ: Final = "ai:conversations:read"
+WRITE: Final = ("ai:conversations:write", "ai:conversations:create")
+DELETE: Final = ("ai:conversations:delete", "ai:conversations:write")
+REASONING: Final = "ai:conversations:reasoning"
+WEB_SEARCH: Final = "ai:conversations:webSearch"
+
+_DELETED = "conversations:deleted"
+_HISTORY = 200
+_STOP_WITHIN_S = 1.0
+_CLOSE_WITHIN_S = 5.0
+_TITLE_WITHIN_S = 20.0
+_MOST_TITLES = 64
+_AGAIN_AFTER_S = 1.0
+_KINDS = {"document": "document", "file": "file", "web-resource": "web resource"}
+
+
+class Page(msgspec.Struct, frozen=True):
+    rows: list[ConversationRow]
+    next_cursor: str | None
+    previous_cursor: str | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A message that may be sent: it was checked against its model."""
+
+    model: str
+    text: str
+    content: list[dict[str, Any]]
+    limit: int
+    reasoning: bool
+
+
+class Conversations:
+    """`lock_wait_s`: how long a message waits for the one before it. `watch` has to run beside the service."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalog: Catalog,
+        inference: Inference,
+        leases: Leases,
+        broadcast: Broadcast,
+        lock_wait_s: float,
+        clock: Clock | None = None,
+    ) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._inference = inference
+        self._locks = Locks(leases, wait_s=lock_wait_s)
+        self._broadcast = broadcast
+        self._clock = clock or SystemClock()
+        self._titles = Titles(inference)
+        self._running: dict[str, Turn] = {}
+        self._titling: set[asyncio.Task[str | None]] = set()
+
+    # --- conversations -----------------------------------------------------------------------------------------------
+
+    async def create(self, caller: Caller, new: NewConversation) -> ConversationRow:
+        """Raises MissingPermission, ConversationExists."""
+        caller.require(*WRITE)
+        now = self._clock.now()
+        row = ConversationRow(
+            row_id=ulid(),
+            id=short_id() if new.id is None else new.id,
+            title=new.title or None,
+            pinned=bool(new.pinned),
+            group_name=new.group,
+            attributes=new.attributes,
+            next_position=0,
+            created_at=now,
+            updated_at=now,
+            last_visited_at=now,
+        )
+        async with self._database.transaction() as tx:
+            await ConversationRepository(tx, caller).add(row)
+        return row
+
+    async def page(self, caller: Caller, list_filter: ListFilter, limit: int, cursor: str | None) -> Page:
+        """Raises MissingPermission, BadCursor."""
+        caller.require(READ)
+        place = None if cursor is None else from_cursor(cursor, list_filter)
+        async with self._database.reading() as tx:
+            rows, after, before = await ConversationRepository(tx, caller).page(list_filter, place, limit)
+        return Page(
+            list(rows),
+            None if after is None else to_cursor(after, list_filter),
+            None if before is None else to_cursor(before, list_filter),
+        )
+
+    async def visit(self, caller: Caller, conversation_id: str) -> ConversationRow:
+        """Look at one conversation, which moves `last_visited_at`. Raises MissingPermission, ConversationNotFound."""
+        caller.require(READ)
+        async with self._database.transaction() as tx:
+            row = await ConversationRepository(tx, caller).get(conversation_id)
+            row.last_visited_at = self._clock.now()
+        return row
+
+    async def change(self, caller: Caller, conversation_id: str, changes: ConversationChanges) -> ConversationRow:
+        """`updated_at` stays: the order of the history must not jump.
+
+        Raises MissingPermission, ConversationNotFound.
+        """
+        caller.require(*WRITE)
+        async with self._database.transaction() as tx:
+            row = await ConversationRepository(tx, caller).get(conversation_id)
+            for field, name in (("title", "title"), ("pinned", "pinned"), ("group", "group_name")):
+                if (value := getattr(changes, field)) is not None:
+                    setattr(row, name, value)
+            if changes.attributes is not None:
+                row.attributes = changes.attributes
+        return row
+
+    async def delete(self, caller: Caller, conversation_id: str) -> None:
+        """With everything in it; an answer that is being written is stopped first, on whatever replica.
+
+        Raises MissingPermission, ConversationNotFound.
+        """
+        caller.require(*DELETE)
+        async with self._database.reading() as tx:
+            row = await ConversationRepository(tx, caller).get(conversation_id)
+        await self._stop(row.row_id)
+        async with self._database.transaction() as tx:
+            if not await ConversationRepository(tx, caller).delete(row.row_id):
+                raise ConversationNotFound
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    async def messages(self, caller: Caller, conversation_id: str) -> tuple[list[MessageRow], datetime]:
+        """Oldest first, and the instant at which that was so. Raises MissingPermission, ConversationNotFound."""
+        caller.require(READ)
+        async with self._database.reading() as tx:
+            row = await ConversationRepository(tx, caller).get(conversation_id)
+            return list(await MessageRepository(tx, row.row_id).all()), self._clock.now()
+
+    async def say(
+        self, caller: Caller, conversation_id: str, message: NewMessage, record: CallRecord
+    ) -> AsyncGenerator[Event, None]:
+        """Keep the message and give the events of its answer, `message-metadata` first.
+
+        What is wrong with the message is raised here; what goes wrong at the model is raised by the events. They have
+        begun already: close them, whatever happens. `record` is filled in as facts become known.
+
+        Raises MissingPermission, ConversationNotFound, ContentNotFound, ModelNotFound, ModelLacksFeature,
+        ContextTooLarge, ConversationInUse.
+        """
+        caller.require(*WRITE)
+        async with self._database.reading() as tx:
+            row_id = (await ConversationRepository(tx, caller).get(conversation_id)).row_id
+        asked = self._checked(caller, message)
+        lock = await self._locks.take(row_id, lambda: self._pulse(row_id))
+        try:
+            turn = await whatever_happens(self._begin(caller, conversation_id, row_id, message, asked, lock, record))
+        except BaseException:
+            await whatever_happens(self._locks.release(lock))
+            raise
+        self._running[row_id] = turn
+        events = turn.events()
+        await anext(events)
+        return events
+
+    def _checked(self, caller: Caller, message: NewMessage) -> Asked:
+        content = [_stored(item, place) for place, item in enumerate(message.content)]
+        wishes = message.capabilities
+        if wishes.web_search is not None:
+            caller.require(WEB_SEARCH)
+            log.warning("web search was asked for and is not enabled", model=message.model)
+        if wishes.reasoning is not None:
+            caller.require(REASONING)
+        able = candidates(self._catalog.current, caller, message.model, FEATURE, reasoning=wishes.reasoning is not None)
+        reasons = all(one.model.reasoning for one in able)
+        if wishes.reasoning is not None and not reasons:
+            log.warning("reasoning was asked for and is not enabled", model=message.model)
+        limit = min(one.model.limits.max_context_length for one in able)
+        text = user_text(message.prompt, content)
+        if len(text) > limit:
+            raise ContextTooLarge(len(text), limit, message.model)
+        model = AGENT if message.model in AGENT_NAMES else message.model
+        return Asked(model, text, content, limit, wishes.reasoning is not None and reasons)
+
+    async def _pulse(self, row_id: str) -> datetime | None:
+        async with self._database.reading() as tx:
+            return await MessageRepository(tx, row_id).touched_at()
+
+    async def _begin(
+        self,
+        caller: Caller,
+        conversation_id: str,
+        row_id: str,
+        message: NewMessage,
+        asked: Asked,
+        lock: Lock,
+        record: CallRecord,
+    ) -> Turn:
+        """Commit the message and the place of its answer."""
+        answer = self._answer_row()
+        async with self._database.transaction() as tx:
+            row = await ConversationRepository(tx, caller).get(conversation_id)
+            if row.row_id != row_id:
+                raise ConversationNotFound
+            messages = MessageRepository(tx, row_id)
+            history = await _history(messages, row)
+            needs_title = row.title is None and not await messages.has_answer(COMPLETE)
+            # The position was read while the lock was ours, or we stood still for so long that it may not be.
+            if not lock.was_held_until_now():
+                raise ConversationInUse
+            user = self._user_row(message, asked, answer.created_at)
+            if not await messages.begin(row.next_position, asked.model, user, answer):
+                raise ConversationInUse
+        call = Call(
+            messages=packed(prompt("assistant"), history, asked.text, asked.limit), reasoning=asked.reasoning or None
+        )
+        return Turn(
+            database=self._database,
+            locks=self._locks,
+            clock=self._clock,
+            lock=lock,
+            conversation_row_id=row_id,
+            answer_id=answer.id,
+            deltas=self._inference.stream(caller, asked.model, call, feature=FEATURE, record=record),
+            make_title=(lambda: self._name(caller, row_id, asked)) if needs_title else None,
+            on_close=self._forget,
+        )
+
+    def _answer_row(self) -> MessageRow:
+        now = self._clock.now()
+        return MessageRow(id=short_id(), role="assistant", created_at=now, content=[], state=WRITING, touched_at=now)
+
+    def _user_row(self, message: NewMessage, asked: Asked, now: datetime) -> MessageRow:
+        return MessageRow(
+            id=short_id(),
+            role="user",
+            created_at=now,
+            prompt=message.prompt,
+            model=asked.model,
+            attributes=message.attributes,
+            capabilities=message.capabilities.shown(),
+            content=asked.content,
+        )
+
+    async def _name(self, caller: Caller, row_id: str, asked: Asked) -> str | None:
+        """The title that the conversation was given. None when it got none from us: that never fails a message."""
+        try:
+            async with asyncio.timeout(_TITLE_WITHIN_S):
+                title = await self._titles.make(caller, self._catalog.current, asked.model, asked.text)
+            if title is None:
+                return None
+            return title if await whatever_happens(self._store_title(row_id, title)) else None
+        except (PenstockError, TimeoutError) as error:
+            log.warning("a conversation got no title", reason=str(error) or "no answer in time")
+        except Exception as error:
+            log.error("unexpected failure while naming a conversation", exc_info=error)
+        return None
+
+    async def _store_title(self, row_id: str, title: str) -> bool:
+        async with self._database.transaction() as tx:
+            return await MessageRepository(tx, row_id).name(title)
+
+    # --- running turns -----------------------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Stop answers whose conversation is deleted on another replica; at the end, stop those that still run.
+
+        Without coordination an answer notices by itself, within its next beat.
+        """
+        try:
+            while True:
+                with suppress(CoordinationUnavailable):
+                    await self._listen()
+                await asyncio.sleep(_AGAIN_AFTER_S)
+        finally:
+            await whatever_happens(self._stop_all())
+
+    async def _listen(self) -> None:
+        async with self._broadcast.subscribe(_DELETED) as deleted:
+            async for row_id in deleted:
+                turn = self._running.get(row_id.decode())
+                if turn is not None:
+                    turn.stop(ConversationDeleted())
+
+    async def _stop(self, row_id: str) -> None:
+        """Stop the turn of a conversation, here or elsewhere, and wait a little for its end."""
+        with suppress(CoordinationUnavailable, TimeoutError):
+            async with asyncio.timeout(_STOP_WITHIN_S):
+                turn = self._running.get(row_id)
+                if turn is not None:
+                    turn.stop(ConversationDeleted())
+                    await turn.closed.wait()
+                elif not await self._locks.is_free(row_id):
+                    await self._broadcast.publish(_DELETED, row_id.encode())
+                    await self._locks.freed(row_id)
+
+    async def _stop_all(self) -> None:
+        for title in self._titling:
+            title.cancel()
+        turns = list(self._running.values())
+        for turn in turns:
+            turn.stop(Stopping())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN_S):
+                for turn in turns:
+                    await turn.closed.wait()
+                await asyncio.gather(*self._titling, return_exceptions=True)
+
+    def _forget(self, turn: Turn) -> None:
+        """A turn is over. Its title may still be on its way: it is waited for in the background, within bounds."""
+        if self._running.get(turn.conversation_row_id) is turn:
+            del self._running[turn.conversation_row_id]
+        titling = turn.titling
+        if titling is None or titling.done():
+            return
+        if len(self._titling) >= _MOST_TITLES:
+            titling.cancel()
+        self._titling.add(titling)
+        titling.add_done_callback(self._titling.discard)
+
+
+async def _history(messages: MessageRepository, row: ConversationRow) -> list[Said]:
+    rows = await messages.latest(row.next_position, _HISTORY)
+    return [Said(one.role, one.prompt or "", one.content) for one in rows]
+
+
+def _stored(item: ContentItem, place: int) -> dict[str, Any]:
+    """A content item as it is kept and shown. Raises ContentNotFound for what this conversation cannot have."""
+    if isinstance(item, TextItem | SelectionItem):
+        return {"type": item.type, "content": item.content}
+    if isinstance(item, McpToolContextItem):
+        raise ContentNotFound("MCP server", item.mcp_server_name, f"content.{place}.mcpServerName")
+    raise ContentNotFound(_KINDS[item.type], item.id, f"content.{place}.id")

@@ -1,0 +1,256 @@
+"""One turn: a message is being answered. What is said is kept while it is said, and however the turn ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from penstock.database.engine import Database
+from penstock.editor.conversations.errors import ConversationDeleted, EmptyReply, TakenOver
+from penstock.editor.conversations.locks import BEAT_S, Lock, Locks
+from penstock.editor.conversations.repository import MessageRepository
+from penstock.editor.conversations.tables import ABORTED, COMPLETE, FAILED, WRITING
+from penstock.errors import PenstockError
+from penstock.http.answers import Event
+from penstock.kit.clock import Clock
+from penstock.kit.ids import short_id
+from penstock.providers.base import Delta, ReasoningDelta, Source, TextDelta, Warning_
+from penstock.telemetry.logs import log
+
+BEGUN: Final = Event("begun", {})
+"""The first thing `Turn.events` gives, for whoever starts it; the client never sees it."""
+
+_TITLE_WAIT_S = 2.0
+_REASONING_EVERY_S = 5.0
+_LONGEST_URL = 4096
+
+T = TypeVar("T")
+Deltas = AsyncGenerator[Delta, None]
+MakeTitle = Callable[[], Awaitable[str | None]]
+
+
+class Answer:
+    """What the model has said so far, and how it is stored and shown."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._sources: list[dict[str, Any]] = []
+        self._reasoning_due = float("-inf")
+
+    @property
+    def is_empty(self) -> bool:
+        return not "".join(self._text).strip()
+
+    def content(self) -> list[dict[str, Any]]:
+        text = "".join(self._text)
+        self._text = [text] if text else []
+        return ([{"type": "text", "content": text}] if text else []) + self._sources
+
+    def hear(self, delta: Delta, now_s: float) -> Event | None:
+        """Take a delta in; the event that tells the client of it."""
+        match delta:
+            case TextDelta(text=text) if text:
+                self._text.append(text)
+                return Event("text-delta", {"textDelta": text})
+            case ReasoningDelta() if now_s >= self._reasoning_due:
+                self._reasoning_due = now_s + _REASONING_EVERY_S
+                return Event("reasoning", {})
+            case Source() if _is_web_address(delta.url):
+                return self._source(delta)
+            case Warning_():
+                log.warning("the model's answer came with a warning", code=delta.code, reason=delta.message)
+        return None
+
+    def _source(self, source: Source) -> Event | None:
+        if any(known["url"] == source.url for known in self._sources):
+            return None
+        shown = {"type": "url", "id": short_id(), "url": source.url} | ({"title": source.title} if source.title else {})
+        self._sources.append(shown)
+        return Event("source", {"source": shown})
+
+
+class Turn:
+    """`events` is the stream of one turn. Its clean-up ends the answer's row and releases the lock.
+
+    The row is `writing` meanwhile, with what was said in it, at most `BEAT_S` old. `closed` is set when it is over.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        locks: Locks,
+        clock: Clock,
+        lock: Lock,
+        conversation_row_id: str,
+        answer_id: str,
+        deltas: Deltas,
+        make_title: MakeTitle | None,
+        on_close: Callable[["Turn"], None],
+    ) -> None:
+        self.conversation_row_id = conversation_row_id
+        self.answer_id = answer_id
+        self.closed = asyncio.Event()
+        self.titling: asyncio.Task[str | None] | None = None
+        self._database = database
+        self._locks = locks
+        self._clock = clock
+        self._lock = lock
+        self._deltas = deltas
+        self._make_title = make_title
+        self._on_close = on_close
+        self._answer = Answer()
+        self._inbox: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._talking: asyncio.Task[None] | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._is_over = asyncio.Event()
+        self._is_ended = False
+        self._why: PenstockError | None = None
+
+    def stop(self, why: PenstockError) -> None:
+        """End the stream with this error. What was said is kept, if there is still a place for it."""
+        if self._why is None:
+            self._why = why
+            if self._talking is not None:
+                self._talking.cancel()
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Take the first event at once: from then on, closing the generator cleans up whatever happens."""
+        end = ABORTED
+        try:
+            self._talking = asyncio.create_task(self._talk())
+            self._talking.add_done_callback(lambda _: self._inbox.put_nowait(None))
+            self._beating = asyncio.create_task(self._beat())
+            if self._make_title is not None:
+                self.titling = asyncio.create_task(self._title(self._make_title))
+            yield BEGUN
+            yield Event("message-metadata", {"messageId": self.answer_id})
+            while (event := await self._inbox.get()) is not None:
+                yield event
+            self._check_outcome(self._talking)
+            await whatever_happens(self._end(COMPLETE))
+            async for event in self._late_title():
+                yield event
+            yield Event("done", {})
+        except Exception:
+            end = ABORTED if self._why is not None else FAILED
+            raise
+        finally:
+            await whatever_happens(self._close(end))
+
+    def _check_outcome(self, talking: "asyncio.Task[None]") -> None:
+        if self._why is not None:
+            raise self._why
+        talking.result()
+        if self._answer.is_empty:
+            raise EmptyReply
+
+    async def _talk(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with aclosing(self._deltas) as deltas:
+            async for delta in deltas:
+                event = self._answer.hear(delta, loop.time())
+                if event is not None:
+                    self._inbox.put_nowait(event)
+
+    async def _beat(self) -> None:
+        """Keep the lock and what was said, until the turn is over or was lost. Database work is never cut short."""
+        while not await _within(BEAT_S, self._is_over):
+            if not await self._locks.keep(self._lock):
+                return self.stop(TakenOver())
+            try:
+                if not await self._write(WRITING):
+                    return self.stop(await self._loss())
+            except PenstockError as error:
+                log.warning("a partial answer could not be kept", reason=error.message, explanation=error.explanation)
+        return None
+
+    async def _end(self, state: str) -> None:
+        """Raises what the database raises, and ConversationDeleted or TakenOver when the row is no longer ours."""
+        self._is_over.set()
+        if self._beating is not None:
+            await self._beating
+            self._beating = None
+        if not await self._write(state):
+            raise await self._loss()
+        self._is_ended = True
+        await self._locks.release(self._lock)
+
+    async def _write(self, state: str) -> bool:
+        content = self._answer.content()
+        async with self._database.transaction() as tx:
+            messages = MessageRepository(tx, self.conversation_row_id)
+            return await messages.write(self.answer_id, self._clock.now(), content, state)
+
+    async def _loss(self) -> PenstockError:
+        async with self._database.reading() as tx:
+            exists = await MessageRepository(tx, self.conversation_row_id).conversation_exists()
+        return TakenOver() if exists else ConversationDeleted()
+
+    async def _title(self, make_title: MakeTitle) -> str | None:
+        title = await make_title()
+        if title is not None:
+            self._inbox.put_nowait(Event("conversation-title", {"conversationTitle": title}))
+        return title
+
+    async def _late_title(self) -> AsyncGenerator[Event, None]:
+        """The title, if it comes soon after the answer; else it is stored without a word."""
+        if self.titling is not None:
+            await asyncio.wait((self.titling,), timeout=_TITLE_WAIT_S)
+        while not self._inbox.empty():
+            event = self._inbox.get_nowait()
+            if event is not None:
+                yield event
+
+    async def _close(self, end: str) -> None:
+        try:
+            await self._stop_talking()
+            if not self._is_ended:
+                await self._end(end)
+        except (ConversationDeleted, TakenOver):
+            pass  # another has the last word on this row, or it is gone
+        except PenstockError as error:
+            log.error("an answer could not be kept", reason=error.message, explanation=error.explanation)
+        finally:
+            if not self._is_ended:
+                await self._locks.release(self._lock)
+            self._on_close(self)
+            self.closed.set()
+
+    async def _stop_talking(self) -> None:
+        if self._talking is None:
+            return await self._deltas.aclose()
+        self._talking.cancel()
+        await asyncio.gather(self._talking, return_exceptions=True)
+        return None
+
+
+async def whatever_happens(work: Coroutine[Any, Any, T]) -> T:
+    """Let `work` run to its end even if this task is cancelled while it waits."""
+    running = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait((running,))
+        if not running.cancelled() and (error := running.exception()) is not None:
+            log.warning("a clean-up failed", reason=str(error))
+        raise
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether the editor can show it: its history drops an answer with any other."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and len(url) <= _LONGEST_URL
