@@ -100,7 +100,7 @@ def _notes(figures: Figures, plan: Plan) -> str:
     driver = figures.get("c32_driver_us", {}).get("direct", float("nan"))
     per_chunk = figures.get("chunk_driver_us", {}).get("direct", float("nan"))
     return (
-        f"One process of each; penstock with its embedded defaults. Whole answers: median of {plan.rounds} rounds of "
+        f"One process of each; penstock with its embedded defaults. Whole answers: median of {plan.rounds} × "
         f"{plan.loop_s:g} s. Chunks: {plan.chunks_s} s. Many streams: {plan.streams_s} s. Memory: {plan.held} open "
         f"streams. CPU is user and system time of the process and its children; a chunk's includes its share of "
         f"opening the stream. In the rows of added time, `direct` is the upstream's own time. "
