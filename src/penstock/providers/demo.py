@@ -35,7 +35,9 @@ _GREETING = re.compile(
     r"^\s*(hi|hello|hey|good (morning|evening|day)|hallo|hola|bonjour|ciao)\b[\s!.,]*$", re.IGNORECASE
 )
 _TITLE = re.compile(r"\btitle\b", re.IGNORECASE)
-_TITLE_TASK = re.compile(r"\b(generate|write|create|suggest|give|propose)\b", re.IGNORECASE)
+_TITLE_TASK = re.compile(
+    r"\b(generate|write|create|suggest|give|propose|summari[sz]e)\b[^.\n]{0,80}\btitle\b", re.IGNORECASE
+)
 _IN_FIVE_WORDS = re.compile(r"\bin (five|5) words\b", re.IGNORECASE)
 _ABOUT_US = re.compile(r"\b(penstock|who are you|what are you|what can you do)\b|^\s*help\W*$", re.IGNORECASE)
 _MAX_QUOTE_CHARS = 200
@@ -247,8 +249,8 @@ _NEXT = (
 
 
 def _is_title_task(question: str, rules: str) -> bool:
-    task = question if len(question) < 4 * _MAX_QUOTE_CHARS else question[:_MAX_QUOTE_CHARS]
-    return any(_TITLE.search(text) and _TITLE_TASK.search(text) for text in (task, rules) if text)
+    """The task stands at the beginning; a long prompt that mentions titles somewhere is about something else."""
+    return any(_TITLE_TASK.search(text[:_MAX_QUOTE_CHARS]) for text in (question, rules))
 
 
 def _title(turns: Sequence[Mapping[str, Any]], question: str) -> str:

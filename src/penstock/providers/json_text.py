@@ -13,6 +13,9 @@ _ESCAPES = re.compile(
 )
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class NotJson(ValueError):
     """The text is not JSON, or too deeply nested to be read."""
 
@@ -52,6 +55,6 @@ def well_formed(text: str) -> str:
 def encode_json(value: Any) -> bytes:
     """Compact UTF-8. Lone surrogates anywhere in `value` become U+FFFD."""
     try:
-        return msgspec.json.encode(value)
+        return _encode(value)
     except UnicodeEncodeError:
         return _SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()

@@ -28,7 +28,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Base URLs usually end in /v1, and operators forget it."""
 
 
-_MISTRAL = Quirks(stream_options=False)
+_MISTRAL = Quirks(stream_options=False, short_call_ids=True)
 _QWEN = Quirks(reasoning="enable_thinking", tool_choices=frozenset({"none", "named"}))
 
 VENDORS: Mapping[str, Vendor] = {

@@ -162,7 +162,7 @@ def _about_rate(error: Failure, place: _Place) -> Advice:
 
 def _about_context(_: Failure, place: _Place) -> Advice:
     return (
-        f"The conversation with its attachments is longer than `{place.model}` can read at once.",
+        f"The conversation with its attachments is longer than `{place.model}` of {place.entry} can read.",
         "Shorten the text, remove attachments, begin a new conversation, or use a model with a larger context.",
     )
 

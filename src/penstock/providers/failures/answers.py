@@ -7,6 +7,7 @@ from penstock.providers.failures.delays import capped, delay_in_text, retry_afte
 from penstock.providers.failures.kinds import MAX_RAW_CHARS, Failure, ModelFailed, Overloaded
 from penstock.providers.failures.said import Said, payload_of, plain_text, said_in
 from penstock.providers.failures.sorting import describe, sort_by_status, sort_without_status
+from penstock.providers.json_text import encode_json
 from penstock.providers.masking import mask
 from penstock.providers.transport.base import Header
 
@@ -37,11 +38,11 @@ def from_event(payload: Any, *, name: bytes | None = None) -> Failure | None:
     `name` is the event's name: whatever an event called `error` has as data is an error.
     """
     if isinstance(payload, list):
-        payload = next((one for one in payload if isinstance(one, dict)), None) if payload else None
-    if isinstance(payload, str) and name == b"error":
-        payload = {"message": payload}
+        payload = next((one for one in payload if isinstance(one, dict)), None)
+    if name == b"error" and not isinstance(payload, dict):
+        payload = {"message": payload if isinstance(payload, str) else ""}
     if not isinstance(payload, dict):
-        return from_event({"message": ""}) if name == b"error" else None
+        return None
     if not (name == b"error" or _is_error(payload)):
         return _finished_in_error(payload)
     said = said_in(payload)
@@ -52,7 +53,7 @@ def from_event(payload: Any, *, name: bytes | None = None) -> Failure | None:
         failure = sort_without_status(said)
     describe(failure, said.number, said)
     failure.retry_after_s = capped(seconds_of(said.retry_after) or delay_in_text(said.message))
-    failure.raw = mask(repr(payload)[: 2 * MAX_RAW_CHARS])[:MAX_RAW_CHARS]
+    failure.raw = mask(encode_json(payload)[: 4 * MAX_RAW_CHARS].decode("utf-8", "replace"))[:MAX_RAW_CHARS]
     return failure.cleaned()
 
 
@@ -77,6 +78,7 @@ def _is_error(payload: Mapping[str, Any]) -> bool:
 def _finished_in_error(payload: Mapping[str, Any]) -> Failure | None:
     choices = payload.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and choice.get("finish_reason") in _BROKEN_FINISHES:
-            return broken_finish(str(choice["finish_reason"]))
+        reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+        if isinstance(reason, str) and reason in _BROKEN_FINISHES:
+            return broken_finish(reason)
     return None

@@ -36,7 +36,11 @@ def payload_of(body: bytes) -> Any:
     return payload if isinstance(payload, dict) else None
 
 
-def said_in(payload: Mapping[str, Any]) -> Said:
+# Routers wrap a provider's error once; what is nested deeper was made to be deep.
+_MAX_DEPTH = 4
+
+
+def said_in(payload: Mapping[str, Any], depth: int = 0) -> Said:
     inner = payload.get("error")
     error: Mapping[str, Any] = inner if isinstance(inner, dict) else payload
     metadata = error.get("metadata")
@@ -48,7 +52,7 @@ def said_in(payload: Mapping[str, Any]) -> Said:
     for holder in (error, payload):
         for field in ("code", "status_code", "http_status", "status", "type", "error_type"):
             value = holder.get(field)
-            if isinstance(value, str) and value.isdigit():
+            if isinstance(value, str) and re.fullmatch("[1-5][0-9][0-9]", value):
                 value = int(value)
             if isinstance(value, bool):
                 continue
@@ -57,10 +61,10 @@ def said_in(payload: Mapping[str, Any]) -> Said:
             elif isinstance(value, str) and value not in ("error", ""):
                 codes.append(value)
     raw = metadata.get("raw")
-    if raw:
+    if raw and depth < _MAX_DEPTH:
         # A router's own sentence is only "Provider returned error"; the reason is one level down.
         deeper = payload_of(raw.encode("utf-8", "replace")) if isinstance(raw, str) else raw
-        nested = said_in(deeper) if isinstance(deeper, dict) else Said(message=_sentence(raw))
+        nested = said_in(deeper, depth + 1) if isinstance(deeper, dict) else Said(message=_sentence(raw))
         message = nested.message or message
         codes = [*nested.codes, *codes]
     return Said(
@@ -73,19 +77,19 @@ def said_in(payload: Mapping[str, Any]) -> Said:
     )
 
 
-def _first_text(holder: Mapping[str, Any], fields: Iterable[str]) -> str:
+def _first_text(holder: Mapping[str, Any], fields: Iterable[str], depth: int = 0) -> str:
     for field in fields:
-        if text := _sentence(holder.get(field)):
+        if text := _sentence(holder.get(field), depth):
             return text
     return ""
 
 
-def _sentence(value: Any) -> str:
+def _sentence(value: Any, depth: int = 0) -> str:
     """The text of a message field: a string, an object with a message, or a list of validation errors."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
-        return _first_text(value, ("message", "msg", "detail"))
+    if isinstance(value, dict) and depth < _MAX_DEPTH:
+        return _first_text(value, ("message", "msg", "detail"), depth + 1)
     if isinstance(value, list):
         return "; ".join(_validation_error(one) for one in value[:10] if isinstance(one, dict))
     return ""
@@ -93,8 +97,8 @@ def _sentence(value: Any) -> str:
 
 def _validation_error(one: Mapping[str, Any]) -> str:
     place = one.get("loc")
-    where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-    what = str(one.get("msg") or one.get("message") or "")
+    where = ".".join(str(part) for part in place if isinstance(part, str | int)) if isinstance(place, list) else ""
+    what = _first_text(one, ("msg", "message"), _MAX_DEPTH)
     return f"{where}: {what}" if where else what
 
 

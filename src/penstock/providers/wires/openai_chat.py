@@ -4,11 +4,13 @@ Requests follow `spec/providers.md` 4.4 and 10.3: the smallest body that works n
 quirks add. Answers are read by `openai_reader.py`.
 """
 
+import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock.errors import UpstreamError
+from penstock.kit.ids import base62
 from penstock.providers.base import (
     Call,
     Delta,
@@ -21,7 +23,7 @@ from penstock.providers.base import (
     Tool,
     ToolCall,
 )
-from penstock.providers.failures import classify
+from penstock.providers.failures import Unsupported, classify
 from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
 from penstock.providers.wires.openai_reader import ChatReader
@@ -157,6 +159,7 @@ def _messages(messages: Iterable[Message], names: Mapping[str, str], quirks: Qui
     written: list[dict[str, Any]] = []
     system: list[str] = []
     rest = list(messages)
+    call_id = _short_id if quirks.short_call_ids else str
     results = {one.tool_call_id: one for one in rest if one.role == "tool"}
     for message in rest:
         match message.role:
@@ -165,8 +168,8 @@ def _messages(messages: Iterable[Message], names: Mapping[str, str], quirks: Qui
             case "tool":
                 pass  # written after the call that it answers
             case "assistant":
-                written.append(_assistant(message, names))
-                written.extend(_results(message.tool_calls, results))
+                written.append(_assistant(message, names, call_id))
+                written.extend(_results(message.tool_calls, results, call_id))
             case _:
                 written.append({"role": message.role, "content": _content(message.content)})
     if any(system):
@@ -174,12 +177,12 @@ def _messages(messages: Iterable[Message], names: Mapping[str, str], quirks: Qui
     return written
 
 
-def _assistant(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
+def _assistant(message: Message, names: Mapping[str, str], call_id: Callable[[str], str]) -> dict[str, Any]:
     written: dict[str, Any] = {"role": "assistant", "content": _content(message.content)}
     if message.tool_calls:
         written["tool_calls"] = [
             {
-                "id": call.id,
+                "id": call_id(call.id),
                 "type": "function",
                 "function": {"name": names[call.name], "arguments": call.arguments or "{}"},
             }
@@ -188,7 +191,9 @@ def _assistant(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
     return written
 
 
-def _results(calls: Iterable[ToolCall], results: Mapping[str | None, Message]) -> Iterable[dict[str, Any]]:
+def _results(
+    calls: Iterable[ToolCall], results: Mapping[str | None, Message], call_id: Callable[[str], str]
+) -> Iterable[dict[str, Any]]:
     """One message for each call, in their order. A call whose result is missing would be refused: it gets one.
 
     Results without a call are left out, for the same reason. Images cannot stand here: they follow as a user's message.
@@ -197,11 +202,19 @@ def _results(calls: Iterable[ToolCall], results: Mapping[str | None, Message]) -
     for call in calls:
         result = results.get(call.id)
         content = _NO_RESULT if result is None else _plain(result.content)
-        yield {"role": "tool", "tool_call_id": call.id, "content": content}
+        yield {"role": "tool", "tool_call_id": call_id(call.id), "content": content}
         if result is not None and not isinstance(result.content, str):
             images.extend(_part(part) for part in result.content if isinstance(part, Image))
     if images:
         yield {"role": "user", "content": [{"type": "text", "text": "Images from the tool results:"}, *images]}
+
+
+def _short_id(call_id: str) -> str:
+    """Nine letters and digits, the same for the same id."""
+    if len(call_id) == 9 and call_id.isascii() and call_id.isalnum():
+        return call_id
+    digest = hashlib.sha256(call_id.encode("utf-8", "replace")).digest()
+    return base62(int.from_bytes(digest[:8]), 9)
 
 
 def _content(content: str | Sequence[Text | Image]) -> str | list[dict[str, Any]]:
@@ -220,5 +233,11 @@ def _plain(content: str | Sequence[Text | Image]) -> str:
 def _part(part: Text | Image) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
+    if part.url[:5].lower() == "data:" and part.url[:11].lower() != "data:image/":
+        raise Unsupported(
+            "This provider reads images only; other files are not forwarded.",
+            explanation="Documents are turned into text before they are sent. This one was not.",
+            action="Send the text of the document, or use a provider that reads documents.",
+        )
     image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
     return {"type": "image_url", "image_url": image}

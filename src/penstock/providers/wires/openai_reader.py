@@ -86,6 +86,11 @@ def unreadable(event: SseEvent, *, last: bool) -> UpstreamError:
     return truncated(empty=False) if last else shape_mismatch("an event that is not JSON", data)
 
 
+def too_deep() -> UpstreamError:
+    """For JSON that could just be decoded, but is too deep to be written again."""
+    return shape_mismatch("JSON that is nested too deeply")
+
+
 class ChatReader:
     """A `Reader` of neutral deltas. Usage and finish come last, at the terminator or the end of the body."""
 
@@ -122,6 +127,8 @@ class ChatReader:
             self._feed(data, deltas)
         except UpstreamError as error:
             self._fail(error, deltas)
+        except RecursionError:
+            self._fail(too_deep(), deltas)
         return deltas
 
     def end(self) -> Sequence[Delta]:
@@ -141,6 +148,8 @@ class ChatReader:
         except UpstreamError as error:
             # There is no later call to raise in: what came in the last bytes is given up for the error.
             self._fail(error, [])
+        except RecursionError:
+            self._fail(too_deep(), [])
         return deltas
 
     def estimate(self) -> Usage:

@@ -13,7 +13,14 @@ from penstock.providers.base import FinishReason, Quirks, Usage
 from penstock.providers.failures import broken_finish, from_event, shape_mismatch, truncated
 from penstock.providers.json_text import NotJson, encode_json, lenient_json, repair_escapes
 from penstock.providers.transport.base import MAX_BODY_BYTES
-from penstock.providers.wires.openai_reader import DONE, is_json_body, neutral_finish, stray_failure, unreadable
+from penstock.providers.wires.openai_reader import (
+    DONE,
+    is_json_body,
+    neutral_finish,
+    stray_failure,
+    too_deep,
+    unreadable,
+)
 from penstock.providers.wires.openai_usage import estimated, reported_usage, usage_of
 
 DONE_FRAME = b"data: [DONE]\n\n"
@@ -61,6 +68,8 @@ def read_request(body: bytes) -> ChatRequest:
         body = repair_escapes(body)
     try:
         fields = _fields_of(body)
+        if not body.isascii():
+            body.decode()  # the decoder looks at the keys only; a provider would refuse the rest
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable_body(body, error) from error
     model = fields.get("model")
@@ -255,6 +264,8 @@ class RelayStream:
             self._fail(shape_mismatch("an event of more than 16 MiB"), out, error)
         except UpstreamError as error:
             self._fail(error, out, error.__cause__)
+        except RecursionError as error:
+            self._fail(too_deep(), out, error)
         if self.begun and not self._preamble:
             return out[0] if len(out) == 1 else b"".join(out)
         return self._release(out)
@@ -268,6 +279,9 @@ class RelayStream:
         except UpstreamError as error:
             self.failure = error
             raise
+        except RecursionError as error:
+            self.failure = too_deep()
+            raise self.failure from error
 
     def estimate(self) -> Usage:
         """Tokens so far, for a call that is given up before its usage came."""
@@ -439,8 +453,15 @@ def _as_delta(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _visible_chars(delta: dict[str, Any]) -> int:
-    visible = sum(len(str(delta.get(field) or "")) for field in ("content", "refusal", "tool_calls"))
-    return visible + len(str(delta.get("reasoning_content") or delta.get("reasoning") or ""))
+    shown = (delta.get("content"), delta.get("refusal"), delta.get("tool_calls"))
+    return sum(map(_chars, shown)) + _chars(delta.get("reasoning_content") or delta.get("reasoning"))
+
+
+def _chars(value: Any) -> int:
+    """The size of a text, or about that of the texts inside a list or object."""
+    if isinstance(value, str):
+        return len(value)
+    return len(encode_json(value)) if value and isinstance(value, list | dict) else 0
 
 
 # --- the whole answer -----------------------------------------------------------------------------------------------
@@ -480,6 +501,9 @@ class RelayWhole:
         except UpstreamError as error:
             self.failure = error
             raise
+        except RecursionError as error:
+            self.failure = too_deep()
+            raise self.failure from error
         self.begun = self.complete = self.terminated = True
         return body
 

@@ -1,0 +1,69 @@
+"""Rows of vendors, and how an address gives its flavour away."""
+
+import pytest
+
+from penstock.providers.base import ProviderConfig
+from penstock.providers.vendors import FLAVOURS, VENDORS, flavour_of, load_wire, vendor_of
+
+
+def entry(base_url: str = "http://h/v1", kind: str = "openai-compatible", **details: str) -> ProviderConfig:
+    return ProviderConfig(key="k", type=kind, name="K", base_url=base_url, details=tuple(details.items()))
+
+
+@pytest.mark.parametrize(
+    "base_url, flavour",
+    [
+        ("http://localhost:11434/v1", "ollama"),
+        ("http://10.0.0.7:1234/v1", "lmstudio"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://api.together.xyz/v1", "together"),
+        ("https://api.fireworks.ai/inference/v1", "fireworks"),
+        ("https://API.deepseek.com", "deepseek"),
+        ("https://api.mistral.ai/v1", "mistral"),
+        ("https://dashscope-us.aliyuncs.com/compatible-mode/v1", "qwen"),
+        ("https://eu.api.openai.com/v1", "openai"),
+        ("http://models.intern:8000/v1", None),
+        ("http://evil-api.openai.com.example/v1", None),
+        ("http://[::1", None),
+        ("http://h:99999/v1", None),
+    ],
+)
+def test_an_address_gives_its_flavour_away(base_url: str, flavour: str | None) -> None:
+    assert flavour_of(base_url) == flavour
+
+
+def test_openai_gets_its_own_field_for_the_output_limit_and_unknown_servers_the_old_one() -> None:
+    assert vendor_of(entry(kind="openai")).quirks.max_tokens_field == "max_completion_tokens"
+    assert vendor_of(entry()).quirks.max_tokens_field == "max_tokens"
+    assert vendor_of(entry("https://api.groq.com/openai/v1")).quirks.max_tokens_field == "max_completion_tokens"
+
+
+def test_a_named_flavour_wins_over_the_address() -> None:
+    assert not vendor_of(entry("http://localhost:11434/v1", flavor="tgi")).quirks.stream_options
+    assert (
+        vendor_of(entry("https://openrouter.ai/api/v1", flavor="auto")).quirks
+        == vendor_of(entry("https://openrouter.ai/api/v1")).quirks
+    )
+
+
+def test_s055_the_reasoning_switch_is_cosmetic_unless_the_flavour_is_named() -> None:
+    assert vendor_of(entry("https://openrouter.ai/api/v1")).quirks.reasoning is None
+    assert vendor_of(entry("http://h/v1", flavor="openrouter")).quirks.reasoning == "openrouter"
+    assert vendor_of(entry("http://localhost:11434/v1", flavor="ollama")).quirks.reasoning is None
+
+
+def test_a_vendor_whose_address_has_no_v1_is_not_told_to_add_it() -> None:
+    assert vendor_of(entry("http://localhost:11434")).wants_v1
+    assert not vendor_of(entry("https://api.deepseek.com")).wants_v1
+    assert not vendor_of(entry(kind="openai")).wants_v1
+
+
+def test_every_flavour_of_the_documentation_has_a_row() -> None:
+    names = "openai ollama vllm lmstudio llamacpp openrouter groq together fireworks deepseek mistral qwen sglang tgi"
+    assert set(FLAVOURS) == set(names.split())
+
+
+def test_every_vendors_wire_can_be_loaded() -> None:
+    for vendor in VENDORS.values():
+        assert load_wire(vendor.wire).name == vendor.wire
