@@ -31,17 +31,21 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Raise Forbidden unless at least one of the permissions is granted."""
         if any(self.permissions.allows(one) for one in alternatives):
             return
-        raise MissingPermission(alternatives, self.permissions)
+        raise MissingPermission(alternatives, self.permissions, self.credential)
 
 
 class MissingPermission(Forbidden):
     """Names what is missing and what was found wrong in the list that came with the token (S026)."""
 
-    def __init__(self, alternatives: tuple[str, ...], found: Permissions) -> None:
+    def __init__(
+        self, alternatives: tuple[str, ...], found: Permissions, credential: CredentialKind = "editor_token"
+    ) -> None:
         needed = " or ".join(f"`{one}`" for one in alternatives)
         super().__init__(
             "No permissions to the resource",
             explanation=f"This needs the permission {needed}. {found.describe()}",
-            action=f"Add {needed} to `auth.ai.permissions` (an array of strings) where the token is made.",
+            action=f"Add {needed} to `auth.ai.permissions` (an array of strings) where the token is made."
+            if credential == "editor_token"
+            else f"Use an API key that was created with {needed}.",
             data={"missing": list(alternatives), "dropped": [entry for entry, _ in found.dropped]},
         )

@@ -1,0 +1,66 @@
+"""What can be wrong with a credential, and with the ids and names that management is given."""
+
+from penstock.errors import Conflict, NotFound, PenstockError, Unauthenticated
+
+
+class InvalidToken(Unauthenticated):
+    """No credential, not readable as one, or out of its time."""
+
+    code = "invalid_jwt"
+
+
+class CredentialMissing(InvalidToken):
+    """The request came without any credential. Same code: the editor clients know no other."""
+
+
+class InvalidTokenPayload(Unauthenticated):
+    """The claims name no environment of ours, or a required one is missing or of the wrong type."""
+
+    code = "invalid_jwt_payload"
+
+
+class InvalidTokenSignature(Unauthenticated):
+    """Not HS256, or signed with a secret that is no active access key of the environment."""
+
+    code = "invalid_jwt_signature"
+
+
+class InvalidApiKey(Unauthenticated):
+    """`data["reason"]` is `unknown`, `revoked`, `expired` or `mistyped`."""
+
+    code = "invalid_api_key"
+
+
+class TenantNotFound(NotFound):
+    code = "tenant_not_found"
+
+
+class TenantExists(Conflict):
+    code = "tenant_exists"
+
+
+class AccessKeyNotFound(NotFound):
+    code = "access_key_not_found"
+
+
+class ApiKeyNotFound(NotFound):
+    code = "api_key_not_found"
+
+
+class ApiKeyExists(Conflict):
+    code = "api_key_exists"
+
+
+class SecretsUnreadable(PenstockError):
+    """Stored secrets were sealed with a key that is not configured any more. Only the operator can mend it."""
+
+    status, code = 500, "secrets_unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Stored keys cannot be read.",
+            explanation="They were stored under another key: SECRETS_ENCRYPTION_KEY, or without it "
+            "ENVIRONMENTS_MANAGEMENT_SECRET_KEY, changed since.",
+            action="Add the former value to SECRETS_ENCRYPTION_KEY, after the present one and a comma, and restart; "
+            "or create new keys and revoke the old ones.",
+        )
