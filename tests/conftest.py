@@ -7,6 +7,8 @@ import pytest
 
 from tests.databases import database as database
 from tests.databases import prepared_databases as prepared_databases
+from tests.service import running_service as running_service
+from tests.service import service as service
 
 SERVERS = {"postgresql": 5432, "mariadb": 3306, "redis": 6379}
 

@@ -80,6 +80,11 @@ class Service:
         self._reader.join(5)
         return code
 
+    def close(self) -> None:
+        self._reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
     def wait_for_log(self, text: str, timeout_s: float = 10) -> str:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -152,6 +157,7 @@ def start_service(env: Mapping[str, str], upstream: Upstream, *, arguments: Sequ
         if process.poll() is None:
             process.kill()
         process.wait(10)
+        service.close()
 
 
 def _wait_until_healthy(service: Service, timeout_s: float = 40) -> None:

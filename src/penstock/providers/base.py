@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 
 from penstock.errors import UpstreamError
+from penstock.kit.secret import Secret
 from penstock.providers.transport.base import Header
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -61,6 +62,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     stop: Sequence[str] = ()
     json_schema: Mapping[str, Any] | None = None
     reasoning: bool | None = None
+    """True: medium effort. False: as little as the model allows. None: the provider's default."""
     user_ref: str | None = None
     extra: Mapping[str, Any] | None = None
 
@@ -133,8 +135,15 @@ class Reader(Protocol[Output]):
     """Reads one answer of an upstream, piece by piece, in whatever pieces TCP brings.
 
     `feed` and `end` raise UpstreamError for an error inside a 200 answer and for an answer that ends too early. A
-    reader is used for one attempt and thrown away.
+    reader is used for one attempt and thrown away. Output is never lost to an error: when good output precedes the
+    error in the same piece, `feed` returns it, sets `failure`, and every later call raises that failure.
     """
+
+    failure: UpstreamError | None
+    """The error that the stream has carried; nothing more will come."""
+
+    terminated: bool
+    """The terminator has been read: nothing that follows matters, the body need not be read to its end."""
 
     begun: bool
     """Something that the caller can see has been produced: from here on nothing may be tried again."""
@@ -164,10 +173,22 @@ class Wire(Protocol):
 
     name: str
 
+    path: str
+    """Where chat calls go, below the provider's base URL."""
+
     def request(self, call: Call, model: str, quirks: "Quirks") -> Exchange:
         """A streaming request for `call`."""
 
-    def reader(self) -> Reader[Sequence[Delta]]: ...
+    def reader(
+        self,
+        *,
+        content_type: str = "",
+        quirks: "Quirks | None" = None,
+        tools: Sequence[Tool] = (),
+        sent_bytes: int = 0,
+    ) -> Reader[Sequence[Delta]]:
+        """For a 2xx answer. `tools` give back the names that had to be changed for the provider; `sent_bytes` is the
+        size of the request, from which the input is estimated when the provider gives no usage."""
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
         """What an answer other than 2xx means (`providers/failures.py`)."""
@@ -182,27 +203,31 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     tools: bool = True
     ends_without_finish: bool = False
     """Streams of this vendor may end without a finish reason (`spec/providers.md` 10.5)."""
+    merge_system: bool = True
+    """All system messages are sent as one, first: chat templates refuse a second one."""
+    tool_choices: frozenset[str] = frozenset({"none", "required", "named"})
+    """The forms of `tool_choice` that are understood, beside `auto`."""
+    short_call_ids: bool = False
+    """Ids of tool calls are exactly nine letters and digits; others are refused."""
+    user_field: str | None = None
+    """Where `user_ref` goes; None: nowhere."""
+    obfuscation: bool = False
+    """Chunks are padded with random text unless asked not to."""
+    reasoning: Literal["effort", "enable_thinking", "openrouter", "thinking"] | None = None
+    """How reasoning is switched; None: the switch is cosmetic."""
+
+
+class Translation(Protocol[Output]):
+    """One caller's request, for whatever wire it meets, and what is to be made of the answer."""
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        """May be called again, after a quirk was learnt or for another backend."""
+
+    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[Output]:
+        """For a 2xx answer of that content type to a request of that size."""
 
 
 # --- configuration of one entry --------------------------------------------------------------------------------------
-
-
-class Secret(str):
-    """A string that does not show itself when printed. `reveal` gives the value."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        return format("***", spec)
-
-    def reveal(self) -> str:
-        return str.__str__(self)
 
 
 class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -161,7 +161,8 @@ def test_a_key_without_the_permission_is_refused(service: Service) -> None:
         "api-key", "create", "--tenant", service.tenant_id, "--name", "listing", "--permission", "models:list"
     )
     headers = {"Authorization": f"Bearer {made['key']}"}
-    assert post(service, headers=headers).status_code == 403
+    response = post(service, headers=headers)
+    assert response.status_code == 403, response.text
     assert httpx.get(service.url + "/oai/v1/models", headers=headers).status_code == 200
 
 
@@ -177,7 +178,7 @@ def test_a_key_without_the_permission_is_refused(service: Service) -> None:
         (b"null", None),
         (b'{"model":"one","messages":[}', None),
         (b"\xff\xfe", None),
-        (b'{"model":"one\xff","messages":[{}]}', "model"),
+        (b'{"model":"one\xff","messages":[{}]}', None),
         (b"[" * 100_000, None),
         (json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode(), "model"),
         (json.dumps({"model": 7, "messages": [{}]}).encode(), "model"),
