@@ -86,6 +86,10 @@ except SettingsError as error:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
+def test_s002_a_path_that_cannot_exist_is_reported() -> None:
+    assert "file name too long" in errors(STATE_DIR="/tmp/" + "x" * 300)["STATE_DIR"]
+
+
 def test_a_damaged_secret_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "secret.key").write_text("half")
     with pytest.raises(SettingsError) as caught:

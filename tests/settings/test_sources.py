@@ -101,6 +101,18 @@ def test_the_catalog_can_come_from_files(tmp_path: Path) -> None:
     assert settings.catalog.providers.path == tmp_path / "providers.json"
 
 
+def test_s006_quotes_that_became_part_of_the_value_are_recognised() -> None:
+    (problem,) = [one for one in refusal(PROVIDERS=f"'{json.dumps(PROVIDERS)}'").problems if one.severity == "error"]
+    assert "docker --env-file" in problem.fix
+
+
+def test_s006_skipped_entries_are_in_the_report_of_other_problems() -> None:
+    models = json.dumps([{**MODELS[0], "provider": "mian"}])
+    found = errors(PORT="x", PROVIDERS=json.dumps(PROVIDERS), MODELS=models)
+    assert set(found) == {"PORT", "MODELS"}
+    assert set(errors(PROVIDERS_FILE="/nowhere", MODELS=models)) == {"PROVIDERS_FILE"}
+
+
 # --- CS_CONFIG_PATH
 
 
@@ -162,6 +174,13 @@ def test_a_configuration_file_that_is_missing_is_refused() -> None:
     assert "cannot be read" in errors(CS_CONFIG_PATH="/nowhere/config.json")["CS_CONFIG_PATH"]
 
 
+def test_the_path_of_the_configuration_file_is_given_and_not_looked_up(tmp_path: Path) -> None:
+    (tmp_path / "path").write_text(config(tmp_path, {"port": 9001}))
+    settings = load(CS_CONFIG_PATH_FILE=str(tmp_path / "path"))
+    assert settings.server.port == 8000
+    assert "CS_CONFIG_PATH_FILE" in warnings(settings)
+
+
 # --- names
 
 
@@ -185,6 +204,11 @@ def test_the_variables_of_others_are_left_alone() -> None:
         "PATH",
     ]
     assert not load(**dict.fromkeys(others, "x")).problems
+
+
+@pytest.mark.parametrize("name", ["CS_CONFIG_PATH", "PROVIDERS_FILE", "PORT_FILE", "DATABASE_SSL_CA", "STATE_DIR"])
+def test_a_path_that_is_none_is_refused(name: str) -> None:
+    assert set(errors(**{name: "\0"})) == {name}
 
 
 def test_a_value_that_is_not_utf8_is_refused() -> None:

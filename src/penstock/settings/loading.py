@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.gateway.catalog.documents import Refused
+from penstock.gateway.catalog.documents import Refused, Source
 from penstock.gateway.catalog.reading import CatalogOptions, load_catalog
-from penstock.gateway.catalog.snapshot import Snapshot
+from penstock.gateway.catalog.snapshot import Problem, Snapshot
 from penstock.kit.secret import Secret
 from penstock.settings import variables as v
 from penstock.settings.checks import check
@@ -14,7 +14,7 @@ from penstock.settings.database import read_database
 from penstock.settings.options import Settings, read_editor, read_limits, read_logs, read_server
 from penstock.settings.redis import read_redis
 from penstock.settings.report import SettingsError
-from penstock.settings.sources import collect
+from penstock.settings.sources import Collected, collect
 from penstock.settings.values import Values
 
 
@@ -32,14 +32,14 @@ def load_settings(
     database, redis = read_database(values), read_redis(values)
     check(values, database, has_redis=redis is not None)
     catalog = CatalogOptions(
-        providers=collected.documents.get("PROVIDERS"),
-        models=collected.documents.get("MODELS"),
+        providers=_source("PROVIDERS", collected, values),
+        models=_source("MODELS", collected, values),
         strict=values[v.MODELS_STRICT],
         limits=read_limits(values),
     )
     snapshot = _snapshot(catalog, values)
     if snapshot is None or values.has_errors:
-        raise SettingsError(values.problems)
+        raise SettingsError([*values.problems, *_skipped(snapshot, values)])
     management = values[v.ENVIRONMENTS_MANAGEMENT_SECRET_KEY]
     return Settings(
         server=read_server(values),
@@ -56,6 +56,18 @@ def load_settings(
         problems=tuple(values.problems),
         entries=values.entries(),
     )
+
+
+def _skipped(snapshot: Snapshot | None, values: Values) -> tuple[Problem, ...]:
+    """The catalog's own problems; none when a part of it was refused, because the rest then looks worse than it is."""
+    parts = (v.PROVIDERS, v.PROVIDERS_FILE, v.MODELS, v.MODELS_FILE)
+    return snapshot.problems if snapshot and not any(map(values.is_refused, parts)) else ()
+
+
+def _source(name: str, collected: Collected, values: Values) -> Source | None:
+    """Where PROVIDERS or MODELS is read from; None also for a file that has been refused, to report it once."""
+    is_refused = values.is_refused(v.PROVIDERS_FILE if name == "PROVIDERS" else v.MODELS_FILE)
+    return None if is_refused else collected.documents.get(name)
 
 
 def _snapshot(options: CatalogOptions, values: Values) -> Snapshot | None:

@@ -1,5 +1,6 @@
 """The secret that is generated for an installation that was given none: one file, made once, readable by us alone."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -29,19 +30,26 @@ def generated_secret(state_dir: Path) -> str:
 
 
 def existing_secret(state_dir: Path) -> str | None:
-    """The generated secret of an earlier start, which still opens what it sealed."""
-    return generated_secret(state_dir) if (state_dir / FILE_NAME).is_file() else None
+    """The generated secret of an earlier start, which still opens what it sealed. Raises SettingsError."""
+    try:
+        is_there = (state_dir / FILE_NAME).is_file()
+    except OSError as error:
+        raise SettingsError([_unusable(state_dir, state_dir, error)]) from error
+    return generated_secret(state_dir) if is_there else None
 
 
 def not_writable(directory: Path) -> Problem | None:
     """Whether files can be made in `directory`, which is created when needed later; None when they can."""
-    nearest = directory
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        return _unusable(directory, directory, NotADirectoryError(20, "Not a directory"))
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return _unusable(directory, directory, PermissionError(13, "Permission denied"))
+    try:
+        nearest = directory
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        return _unusable(directory, directory, error)
     return None
 
 

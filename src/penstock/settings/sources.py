@@ -1,17 +1,16 @@
 """Where values come from: the environment, `.env`, files named by `<NAME>_FILE`, or one JSON file in place of all."""
 
 import difflib
-import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from dotenv.parser import Binding, parse_stream
 
 from penstock.gateway.catalog.documents import Document, Refused, Source
 from penstock.gateway.catalog.snapshot import Problem
+from penstock.settings.dotenv_file import read_dotenv
+from penstock.settings.given import Given, error, shown, warning
 from penstock.settings.kinds import reason
 from penstock.settings.variables import BY_NAME
 
@@ -21,14 +20,6 @@ DOCUMENTS = ("PROVIDERS", "MODELS")
 _SUFFIX = "_FILE"
 _NEAR = 0.86
 _SHORTEST_GUESS = 8
-
-
-class Given(msgspec.Struct, frozen=True):
-    """The text of one variable, and where it was found. `place` is line and column in a JSON file."""
-
-    text: str
-    source: str
-    place: tuple[int, int] | None = None
 
 
 class Collected(msgspec.Struct, frozen=True):
@@ -42,7 +33,7 @@ class Collected(msgspec.Struct, frozen=True):
 def collect(environ: Mapping[str, str], directory: Path, overrides: Mapping[str, str]) -> Collected:
     """Read every source. `overrides` (the command line) win over all others."""
     problems: list[Problem] = []
-    found = _dotenv(directory / ".env", problems)
+    found = read_dotenv(directory / ".env", problems)
     found |= {name: Given(text, "environment") for name, text in environ.items() if text}
     problems += _misspelt(found)
     documents: dict[str, Source] = {}
@@ -62,63 +53,8 @@ def _is_text(name: str, given: Given, problems: list[Problem]) -> bool:
         given.text.encode()
         return True
     except UnicodeEncodeError:
-        problems.append(_error(name, "is not UTF-8 text.", "Expected UTF-8.", given.source))
+        problems.append(error(name, "is not UTF-8 text.", "Expected UTF-8.", given.source))
         return False
-
-
-# --- .env ------------------------------------------------------------------------------------------------------------
-
-
-def _dotenv(path: Path, problems: list[Problem]) -> dict[str, Given]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeError) as error:
-        problems.append(_error(".env", f"cannot be read: {reason(error)}.", "Mend or remove the file.", str(path)))
-        return {}
-    found: dict[str, Given] = {}
-    for binding in parse_stream(io.StringIO(text)):
-        _add_binding(binding, found, problems)
-    return found
-
-
-def _add_binding(binding: Binding, found: dict[str, Given], problems: list[Problem]) -> None:
-    leading = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
-    source = f".env, line {binding.original.line + leading}"
-    if binding.error:
-        problems.append(_warning(".env", "has a line that is no assignment; it is ignored.", _MULTILINE, source))
-    swallowed = _swallowed(binding)
-    if swallowed is not None:
-        problems.append(_glued(binding.key, swallowed, source))
-    elif binding.key and binding.value:
-        found[binding.key] = Given(binding.value, source)
-
-
-_MULTILINE = "A value over several lines must stand in single quotes."
-
-
-def _glued(key: str | None, swallowed: str, source: str) -> Problem:
-    fix = f"Start a new line before `{swallowed}=`; if the value is meant like this, put it in quotes."
-    message = f"`{swallowed}=` stands inside another line: two lines were glued together, and {swallowed} is lost."
-    return (_error if key else _warning)(key or ".env", message, fix, source)
-
-
-def _swallowed(binding: Binding) -> str | None:
-    """The variable whose assignment is glued to the end of this line, which ended without a line feed (S010)."""
-    line = binding.original.string.strip()
-    if binding.key is None:
-        return _glued_name(line) if line.startswith("#") else None
-    value = line.partition("=")[2].lstrip()
-    return None if value[:1] in ("'", '"', "{", "[") else _glued_name(value)
-
-
-def _glued_name(text: str) -> str | None:
-    names = [found[1] for found in _GLUED.finditer(text)]
-    return names[0] if names else None
-
-
-_GLUED = re.compile(rf"(?<=[^\s#_`'\"(])({'|'.join(sorted(BY_NAME, key=len, reverse=True))})(?:{_SUFFIX})?=")
 
 
 # --- one JSON file ---------------------------------------------------------------------------------------------------
@@ -184,7 +120,7 @@ def _ignored(found: Mapping[str, Given]) -> Iterator[Problem]:
     names = sorted(name for name in found if _is_known(name) and name != "CS_CONFIG_PATH")
     if names:
         message = f"is set, so these variables are ignored: {', '.join(names)}."
-        yield _warning("CS_CONFIG_PATH", message, "Move them into the file, or unset CS_CONFIG_PATH.", "environment")
+        yield warning("CS_CONFIG_PATH", message, "Move them into the file, or unset CS_CONFIG_PATH.", "environment")
 
 
 # --- <NAME>_FILE -----------------------------------------------------------------------------------------------------
@@ -194,7 +130,7 @@ def _from_files(found: Mapping[str, Given], problems: list[Problem]) -> dict[str
     given = {name: one for name, one in found.items() if name in BY_NAME}
     for name, one in found.items():
         target = name.removesuffix(_SUFFIX)
-        if name in BY_NAME or target == name or target not in BY_NAME:
+        if name in BY_NAME or not _is_known(name):
             continue
         if target in given:
             problems.append(_both(target, given[target].source))
@@ -208,14 +144,14 @@ def _from_files(found: Mapping[str, Given], problems: list[Problem]) -> dict[str
 def _content(name: str, given: Given, problems: list[Problem]) -> str:
     try:
         return Path(given.text).read_text("utf-8-sig").strip()
-    except (OSError, ValueError) as error:
-        message = f"{shown(given.text)} cannot be read: {reason(error)}."
-        problems.append(_error(name, message, "Expected the path of a readable file.", given.source))
+    except (OSError, ValueError) as cause:
+        message = f"{shown(given.text)} cannot be read: {reason(cause)}."
+        problems.append(error(name, message, "Expected the path of a readable file.", given.source))
         return ""
 
 
 def _both(name: str, source: str) -> Problem:
-    return _error(name, f"is set, and so is {name}{_SUFFIX}.", "Keep one of the two.", source)
+    return error(name, f"is set, and so is {name}{_SUFFIX}.", "Keep one of the two.", source)
 
 
 def _add_document(name: str, given: Mapping[str, Given], documents: dict[str, Source], problems: list[Problem]) -> None:
@@ -232,7 +168,8 @@ def _add_document(name: str, given: Mapping[str, Given], documents: dict[str, So
 
 
 def _is_known(name: str) -> bool:
-    return name in BY_NAME or name.removesuffix(_SUFFIX) in BY_NAME
+    # A file that names the file that names everything would be one step too many.
+    return name in BY_NAME or (name.removesuffix(_SUFFIX) in BY_NAME and name != "CS_CONFIG_PATH_FILE")
 
 
 def _misspelt(found: Mapping[str, Given]) -> Iterator[Problem]:
@@ -242,7 +179,7 @@ def _misspelt(found: Mapping[str, Given]) -> Iterator[Problem]:
             continue
         if near := _nearest(name):
             message = f"is not a variable of this version; did you mean {near}?"
-            yield _warning(name, message, f"Rename it to {near}, or remove it.", given.source)
+            yield warning(name, message, f"Rename it to {near}, or remove it.", given.source)
 
 
 def _guess(key: str) -> str:
@@ -260,23 +197,3 @@ def _nearest(name: str) -> str | None:
 
 def _guessable() -> Iterable[str]:
     return [name for name in BY_NAME if len(name) >= _SHORTEST_GUESS]
-
-
-# --- problems --------------------------------------------------------------------------------------------------------
-
-_ADDRESS_USER = re.compile(r"//[^/@\s]*@")
-
-
-def shown(text: str) -> str:
-    """A value that is no secret, short and printable; the user part of an address may hold a password."""
-    masked = _ADDRESS_USER.sub("//***@", text)
-    cut = masked if len(masked) <= 80 else masked[:77] + "..."
-    return '"' + "".join(one if one.isprintable() else "?" for one in cut) + '"'
-
-
-def _error(variable: str, message: str, fix: str, source: str) -> Problem:
-    return Problem("error", variable, "", message, fix, source=source)
-
-
-def _warning(variable: str, message: str, fix: str, source: str) -> Problem:
-    return Problem("warning", variable, "", message, fix, source=source)

@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from penstock.gateway.catalog.snapshot import Problem
-from penstock.settings.sources import Collected, Given, shown
+from penstock.settings.given import Given, shown
+from penstock.settings.sources import Collected
 from penstock.settings.variables import VARIABLES, Variable
 
 T = TypeVar("T")
@@ -37,7 +38,10 @@ class Values:
 
     def is_set(self, variable: Variable[Any]) -> bool:
         """Given, whether usable or not: what was refused is reported once, and not again as missing."""
-        return variable.name in self._given or variable.name in self._refused or variable.name in self._documents
+        return variable.name in self._given or variable.name in self._documents or self.is_refused(variable)
+
+    def is_refused(self, variable: Variable[Any]) -> bool:
+        return variable.name in self._refused
 
     def text(self, variable: Variable[Any]) -> str:
         """The text as it was given, empty when unset."""

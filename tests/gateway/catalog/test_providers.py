@@ -212,6 +212,7 @@ def test_a_header_cannot_replace_the_credentials_of_a_type_that_has_its_own() ->
         {"timeouts": {"connectMs": 0}},
         {"timeouts": {"idleMs": "90000"}},
         {"tls": {"caFile": "/nowhere/ca.pem"}},
+        {"tls": {"caFile": "x" * 300}},
         {"proxy": "proxy:3128"},
         {"flavor": "olama"},
         {"api": "both"},

@@ -92,12 +92,14 @@ class Document(msgspec.Struct, frozen=True, dict=True):
 
     def _malformed(self, error: json.JSONDecodeError) -> Problem:
         line = self.text.split("\n")[error.lineno - 1] if self.text else ""
+        quoted = self.text.lstrip()[:1] == "'"
+        hint = " It begins with a quote: `docker --env-file` keeps quotes as part of the value." if quoted else ""
         return Problem(
             "error",
             self.variable,
             "",
             f"is not JSON: {error.msg}.",
-            "Mend the JSON at this place.",
+            f"Mend the JSON at this place.{hint}",
             source=self.origin,
             line=error.lineno,
             column=error.colno,
@@ -136,8 +138,8 @@ class Source(msgspec.Struct, frozen=True):
             return Document(self.variable, self.text or "", self.origin, self.root)
         try:
             text = self.path.read_text("utf-8-sig")
-        except (OSError, UnicodeError) as error:
-            cause = getattr(error, "strerror", None) or "not UTF-8 text"
+        except (OSError, ValueError) as error:
+            cause = getattr(error, "strerror", None) or "it is not UTF-8 text, or not a path"
             fix = "Give the service's user a readable file."
             message = f"cannot be read: {cause}."
             raise Refused([Problem("error", self.variable, "", message, fix, source=self.origin)]) from error

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock.gateway.catalog.fields import Fields, Notes
-from penstock.gateway.catalog.providers import DEMO, is_served
+from penstock.gateway.catalog.provider_types import DEMO, is_served
 from penstock.gateway.catalog.snapshot import Backend, ContextLimits, Model
 from penstock.providers.base import ProviderConfig
 

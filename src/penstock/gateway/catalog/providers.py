@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -10,14 +9,11 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from penstock.gateway.catalog.fields import Fields, Notes
-from penstock.gateway.catalog.private_keys import UnusableKey, repaired
+from penstock.gateway.catalog.provider_types import DEMO, TYPES, default_base_url
 from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig
 from penstock.providers.transport.base import Limits
-from penstock.providers.vendors import FLAVOURS, VENDORS
-
-DEMO = "demo"
-"""The key and the type of the provider that is there when PROVIDERS is not set."""
+from penstock.providers.vendors import VENDORS
 
 _KEY_CHARACTERS = re.compile(r"[!-~]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -26,8 +22,6 @@ _OUR_HEADERS = frozenset(
     {"host", "content-length", "connection", "transfer-encoding", "content-type", "accept-encoding"}
 )
 _AUTH_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
-_AZURE_HOST = re.compile(r"([a-z0-9-]+)\.(?:openai|services\.ai|cognitiveservices)\.azure\.com", re.IGNORECASE)
-_NAME_IN_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 _VERSION_SEGMENT = re.compile(r"/v[0-9][0-9a-z]*(?:/|$)")
 # Vendors whose base address really has no version segment (`spec/providers.md` 10.1).
 _HOSTS_WITHOUT_VERSION = frozenset({"api.deepseek.com", "api.perplexity.ai"})
@@ -48,23 +42,18 @@ def demo_provider(limits: Limits) -> ProviderConfig:
     return ProviderConfig(key=DEMO, type=DEMO, name="Demo", base_url=VENDORS[DEMO].base_url or "", **_seconds(limits))
 
 
-def is_served(kind: str) -> bool:
-    """Whether this version has a wire for the type; the others are accepted and checked."""
-    return kind in VENDORS
-
-
 def _read_type(fields: Fields) -> str | None:
-    kind = fields.required("type", "one of " + ", ".join(_TYPES))
-    if kind is None or kind in _TYPES:
+    kind = fields.required("type", "one of " + ", ".join(TYPES))
+    if kind is None or kind in TYPES:
         return kind
-    near = difflib.get_close_matches(kind.lower().replace("_", "-"), _TYPES, n=1)
+    near = difflib.get_close_matches(kind.lower().replace("_", "-"), TYPES, n=1)
     hint = f" Did you mean `{near[0]}`?" if near else ""
-    fields.refuse("type", "is not a type that exists.", f"Expected one of {', '.join(_TYPES)}.{hint}")
+    fields.refuse("type", "is not a type that exists.", f"Expected one of {', '.join(TYPES)}.{hint}")
     return None
 
 
 def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> ProviderConfig:
-    rules = _TYPES[kind]
+    rules = TYPES[kind]
     own = rules.read(fields)
     own_base_url = _base_url(fields)
     if rules.needs_base_url and own_base_url is None and not fields.has("baseUrl"):
@@ -75,7 +64,7 @@ def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> Provider
         key=key,
         type=kind,
         name=fields.text("name") or key,
-        base_url=own_base_url or _default_base_url(kind, own),
+        base_url=own_base_url or default_base_url(kind, own),
         api_keys=_api_keys(fields, required=rules.needs_keys),
         headers=_headers(fields, kind),
         proxy=_proxy(fields),
@@ -86,146 +75,6 @@ def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> Provider
     _check_keys(kind, found, fields)
     fields.close()
     return found
-
-
-# --- what each type has of its own -----------------------------------------------------------------------------------
-
-
-def _read_openai(fields: Fields) -> dict[str, str]:
-    return _chosen(fields, "api", ("auto", "chat", "responses"))
-
-
-def _read_compatible(fields: Fields) -> dict[str, str]:
-    return _read_openai(fields) | _chosen(fields, "flavor", ("auto", *FLAVOURS))
-
-
-def _read_anthropic(fields: Fields) -> dict[str, str]:
-    return _given(fields, "apiVersion") | _betas(fields)
-
-
-def _read_nothing(_: Fields) -> dict[str, str]:
-    return {}
-
-
-def _read_azure(fields: Fields) -> dict[str, str]:
-    version = fields.required("apiVersion", "the `api-version` of Azure, for example 2024-10-21, or v1")
-    found = {"apiVersion": version} if version else {}
-    name = fields.text("resourceName")
-    if name is not None:
-        found["resourceName"] = _resource_name(fields, name)
-    elif not fields.has("baseUrl") and not fields.has("resourceName"):
-        fields.missing("resourceName", "the first part of <name>.openai.azure.com")
-    _ambient(fields, "apiKeys" if not fields.has("apiKeys") else None)
-    return found | _read_openai(fields)
-
-
-def _resource_name(fields: Fields, text: str) -> str:
-    host = _AZURE_HOST.search(text)
-    if host is not None:
-        fields.warn("resourceName", "is an address; only its first part is used.", "Write that part alone.")
-        return host[1]
-    if not _NAME_IN_HOST.fullmatch(text):
-        fields.refuse("resourceName", "is not the name of a resource.", "Expected <name> of <name>.openai.azure.com.")
-    return text
-
-
-def _read_bedrock(fields: Fields) -> dict[str, str]:
-    region = fields.required("region", "the AWS region, for example eu-central-1")
-    if region is not None and not _NAME_IN_HOST.fullmatch(region):
-        fields.refuse("region", "is not a region.", "Expected for example eu-central-1.")
-    for credentials in _credentials(fields):
-        credentials.required("accessKeyId", "the id of an AWS access key")
-        credentials.required("secretAccessKey", "the secret of that access key")
-        credentials.text("sessionToken")
-        credentials.close()
-    _ambient(fields, None if fields.has("credentials") or fields.has("apiKeys") else "credentials")
-    return ({"region": region} if region else {}) | _betas(fields)
-
-
-def _read_vertex(fields: Fields) -> dict[str, str]:
-    found = {}
-    for name, purpose in (("project", "the id of the project, not its number"), ("location", "a region, or global")):
-        value = fields.required(name, purpose)
-        if value is not None and not _NAME_IN_HOST.fullmatch(value):
-            fields.refuse(name, "has characters that it cannot have.", f"Expected {purpose}.")
-        elif value is not None:
-            found[name] = value
-    for credentials in _credentials(fields):
-        _check_service_account(credentials)
-    _ambient(fields, None if fields.has("credentials") or fields.has("apiKeys") else "credentials")
-    return found | _betas(fields)
-
-
-def _check_service_account(credentials: Fields) -> None:
-    """Either our two fields, or the whole file that Google hands out."""
-    whole_file = credentials.has("private_key")
-    email, key = ("client_email", "private_key") if whole_file else ("clientEmail", "privateKey")
-    credentials.required(email, "the address of the service account")
-    text = credentials.required(key, "the private key of the service account")
-    if text is not None:
-        try:
-            repaired(text)
-        except UnusableKey as error:
-            fix = "Paste `private_key` of the service account's JSON file as it is, with its \\n."
-            credentials.refuse(key, f"is not a private key: {error}.", fix)
-    if whole_file:
-        credentials.names()
-    credentials.close()
-
-
-def _credentials(fields: Fields) -> list[Fields]:
-    value = fields.raw("credentials")
-    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return [Fields(item, (*fields.path, "credentials", place), fields.notes) for place, item in enumerate(value)]
-    found = fields.object("credentials")
-    return [found] if found else []
-
-
-def _ambient(fields: Fields, absent: str | None) -> None:
-    """`ambientCredentials: false` asks for credentials in the entry itself."""
-    if fields.flag("ambientCredentials") is False and absent is not None:
-        fields.missing(absent, "`ambientCredentials` is false")
-
-
-def _betas(fields: Fields) -> dict[str, str]:
-    betas = fields.texts("betas")
-    return {"betas": ",".join(betas)} if betas else {}
-
-
-def _given(fields: Fields, name: str) -> dict[str, str]:
-    value = fields.text(name)
-    return {name: value} if value else {}
-
-
-def _chosen(fields: Fields, name: str, words: tuple[str, ...]) -> dict[str, str]:
-    value = fields.text(name)
-    if value is not None and value not in words:
-        fields.refuse(name, "is not one of the accepted words.", f"Expected one of {', '.join(words)}.")
-    return {name: value} if value in words else {}
-
-
-class _Type(msgspec.Struct, frozen=True):
-    read: Callable[[Fields], dict[str, str]]
-    needs_keys: bool = True
-    needs_base_url: bool = False
-    is_openai_like: bool = False
-
-
-_TYPES: Mapping[str, _Type] = {
-    "openai": _Type(_read_openai, is_openai_like=True),
-    "anthropic": _Type(_read_anthropic),
-    "google": _Type(_read_nothing),
-    "azure": _Type(_read_azure, needs_keys=False),
-    "bedrock": _Type(_read_bedrock, needs_keys=False),
-    "vertex": _Type(_read_vertex, needs_keys=False),
-    "openai-compatible": _Type(_read_compatible, needs_keys=False, needs_base_url=True, is_openai_like=True),
-    "mistral": _Type(_read_nothing, is_openai_like=True),
-    "qwen": _Type(_read_nothing, is_openai_like=True),
-    DEMO: _Type(_read_nothing, needs_keys=False),
-}
-
-
-# --- what all types share --------------------------------------------------------------------------------------------
 
 
 def _api_keys(fields: Fields, *, required: bool) -> tuple[Secret, ...]:
@@ -293,12 +142,20 @@ def _tls(fields: Fields) -> dict[str, Any]:
     if given is None:
         return {}
     ca_file, verify = given.text("caFile"), given.flag("verify")
-    if ca_file is not None and ("\0" in ca_file or not Path(ca_file).is_file()):
+    if ca_file is not None and not _is_readable(ca_file):
         given.refuse("caFile", "is not a file that can be read.", "Expected the path of a PEM file.")
     if verify is False:
         given.warn("verify", "is false: anyone on the way can read the keys.", "Give `caFile` instead.")
     given.close()
     return {"ca_file": ca_file, "verify_tls": verify is not False}
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        with Path(path).open("rb"):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _proxy(fields: Fields) -> str | None:
@@ -337,19 +194,6 @@ def _check_version(fields: Fields, base_url: str) -> None:
         return
     message = 'has no /v1; most servers answer "Not Found" without it.'
     fields.warn("baseUrl", message, "Append /v1. Should a call answer 404, we try it with /v1.")
-
-
-def _default_base_url(kind: str, own: Mapping[str, str]) -> str:
-    if is_served(kind):
-        return VENDORS[kind].base_url or ""
-    location = own.get("location", "global")
-    return {
-        "anthropic": "https://api.anthropic.com",
-        "google": "https://generativelanguage.googleapis.com/v1beta",
-        "azure": f"https://{own.get('resourceName', '')}.openai.azure.com/openai",
-        "bedrock": f"https://bedrock-runtime.{own.get('region', '')}.amazonaws.com",
-        "vertex": f"https://{'' if location == 'global' else location + '-'}aiplatform.googleapis.com",
-    }[kind]
 
 
 def read_providers(value: Any, notes: Notes, limits: Limits) -> dict[str, ProviderConfig]:

@@ -8,7 +8,8 @@ import msgspec
 from penstock.gateway.catalog.documents import Document, Refused, Source
 from penstock.gateway.catalog.fields import Notes
 from penstock.gateway.catalog.models import demo_model, read_models
-from penstock.gateway.catalog.providers import DEMO, demo_provider, is_served, read_providers
+from penstock.gateway.catalog.provider_types import DEMO, is_served
+from penstock.gateway.catalog.providers import demo_provider, read_providers
 from penstock.gateway.catalog.snapshot import Model, Problem, Snapshot
 from penstock.providers.base import ProviderConfig
 from penstock.providers.transport.base import Limits
