@@ -61,7 +61,8 @@ def load_settings(
 def _skipped(snapshot: Snapshot | None, values: Values) -> tuple[Problem, ...]:
     """The catalog's own problems; none when a part of it was refused, because the rest then looks worse than it is."""
     parts = (v.PROVIDERS, v.PROVIDERS_FILE, v.MODELS, v.MODELS_FILE)
-    return snapshot.problems if snapshot and not any(map(values.is_refused, parts)) else ()
+    is_whole = not any(values.is_refused(part) for part in parts)
+    return snapshot.problems if snapshot and is_whole else ()
 
 
 def _source(name: str, collected: Collected, values: Values) -> Source | None:
