@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import tempfile
@@ -35,8 +36,9 @@ def main(
     nothing: a slow machine is not a fault.
     """
     plan = QUICK if quick else FULL
+    load = os.getloadavg()[0]
     figures, faults = uvloop.run(_ended_by_signal(plan))
-    report = render(figures, faults, plan)
+    report = render(figures, faults, plan, load)
     print(report)
     if write:
         _RESULTS.write_text(f"# Results of `python -m bench`, {datetime.now(UTC):%Y-%m-%d}\n\n{report}")

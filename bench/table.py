@@ -55,10 +55,14 @@ ROWS = (
 _NOT_A_RATIO = {"many_lost", "many_misplaced", "many_whole"}
 
 
-def render(figures: Figures, faults: Sequence[str], plan: Plan) -> str:
-    """The whole report: machine, table, how it was measured, and what went wrong."""
+def render(figures: Figures, faults: Sequence[str], plan: Plan, load: float) -> str:
+    """The whole report: machine, table, how it was measured, and what went wrong.
+
+    `load` is the machine's load just before the run. CPU time grows on a busy machine, because caches are shared.
+    """
+    busy = " **Others were using this machine: do not quote these figures.**" if load > 0.5 else ""
     lines = [
-        f"Machine: {machine()}.",
+        f"Machine: {machine()}; load before the run {load:.1f}.{busy}",
         "",
         "| | " + " | ".join(SUBJECTS) + " | penstock ÷ nginx | target |",
         "|---|" + "---:|" * (len(SUBJECTS) + 1) + "---|",
@@ -82,7 +86,7 @@ def _number(value: float | None, digits: int) -> str:
 
 def _ratio(row: Row, values: dict[str, float]) -> str:
     nginx, ours = values.get("nginx"), values.get("penstock")
-    if row.measure in _NOT_A_RATIO or not nginx or ours is None:
+    if row.measure in _NOT_A_RATIO or ours is None or nginx is None or nginx <= 0:
         return ""
     return f"{ours / nginx:.2f}"
 

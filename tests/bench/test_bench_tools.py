@@ -181,10 +181,12 @@ def test_the_table_gives_ratios_and_says_which_targets_are_missed() -> None:
         "c32_cpu_us": {"nginx": 16.0, "penstock": 40.0},
         "chunk_cpu_us": {"nginx": 10.0, "penstock": 30.0},
     }
-    table = render(figures, ["penstock lost something"], QUICK)
+    table = render(figures, ["penstock lost something"], QUICK, 0.1)
     assert "| … CPU per request, µs |  | 16.0 | 40.0 | 2.50 | ≤ 60: met |" in table
     assert "| 30.0 | 3.00 | ≤ 25: missed |" in table
     assert "* penstock lost something" in table
+    assert "do not quote" not in table
+    assert "do not quote" in render(figures, [], QUICK, 4.0)
 
 
 def test_a_percentile_of_nothing_is_not_a_number() -> None:
