@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.kit.sse import MAX_EVENT_BYTES, SseEvent, SseReader, SseTooLarge, encode_event
@@ -131,6 +131,7 @@ PIECES = st.sampled_from(
 STREAMS = st.lists(PIECES | st.binary(max_size=4), max_size=60).map(b"".join)
 
 
+@settings(deadline=None)
 @given(STREAMS, st.data())
 def test_any_bytes_cut_anywhere_give_the_events_of_the_whole(stream: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
@@ -141,7 +142,11 @@ def test_any_bytes_cut_anywhere_give_the_events_of_the_whole(stream: bytes, data
     assert b"".join(event.raw for event in cut) == stream
 
 
-@given(st.text(alphabet=st.characters(exclude_characters="\r\n"), max_size=40), st.sampled_from([None, "delta"]))
+@settings(deadline=None)
+@given(
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=40),
+    st.sampled_from([None, "delta"]),
+)
 def test_what_is_encoded_is_read_back(text: str, name: str | None) -> None:
     (event,) = read([encode_event(text.encode(), name)])
     assert event.data == text.encode()

@@ -585,8 +585,10 @@ def test_every_kind_is_explained_with_the_name_of_the_entry(kind: type[Failure])
 
 
 def test_the_keys_of_the_entry_are_masked_when_the_failure_is_explained() -> None:
-    failure = explain_for(Unreachable("no for plain-old-key"), provider_key="main", secrets=["plain-old-key"])
+    failure = classify(500, [], openai("no for plain-old-key"))
+    explain_for(failure, provider_key="main", secrets=["plain-old-key"])
     assert failure.message == "no for ***"
+    assert "plain-old-key" not in failure.raw
 
 
 def test_an_error_of_another_room_is_left_alone() -> None:

@@ -50,6 +50,7 @@ class Failure(UpstreamError):
             message = message[: MAX_MESSAGE_CHARS - 1] + "…"
         self.message = message
         self.args = (message,)
+        self.raw = mask(self.raw, secrets)
         return self
 
 
