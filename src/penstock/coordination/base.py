@@ -3,8 +3,8 @@
 Drivers: `memory` (one process) and `redis`. Both pass `tests/contracts/test_coordination.py`. Keys are plain text,
 `room:thing:id`; the driver adds the installation's prefix. Values are bytes. Every key has a time to live.
 
-When the driver cannot reach its server every method raises `CoordinationUnavailable`, promptly (within a second); the next
-call tries again, so recovery needs nobody. What to do without coordination is the caller's decision.
+When the driver cannot reach its server every method raises `CoordinationUnavailable`, promptly (within a second);
+the next call tries again, so recovery needs nobody. What to do without coordination is the caller's decision.
 """
 
 from collections.abc import AsyncIterator

@@ -156,6 +156,9 @@ class Reader(Protocol[Output]):
 
     def feed(self, data: bytes) -> Output: ...
 
+    def estimate(self) -> Usage:
+        """What is known of the tokens so far, for a call that is given up; our own guess where nothing was said."""
+
     def end(self) -> Output:
         """The body has ended. Raises when that was too early."""
 
