@@ -108,7 +108,7 @@ async def until_ready(
     Raises RuntimeError when the child ends first, TimeoutError when it takes too long.
     """
     async with asyncio.timeout(patience_s):
-        while await _status(port, path) != 200:
+        while await _answered(port, path) != 200:
             if child.poll() is not None:
                 raise RuntimeError(f"ended with status {child.returncode} before it was ready")
             await asyncio.sleep(0.005)
@@ -120,6 +120,14 @@ class _StatusLine:
 
     def on_headers_complete(self) -> None:
         self.complete = True
+
+
+async def _answered(port: int, path: str) -> int:
+    """The status, 0 when there is none within 2 s: a probe that hangs must not use up all the patience."""
+    try:
+        return await asyncio.wait_for(_status(port, path), 2.0)
+    except TimeoutError:
+        return 0
 
 
 async def _status(port: int, path: str) -> int:
