@@ -5,6 +5,7 @@ business of `gateway/inference`. Nothing is tried again once the caller can have
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ Output = TypeVar("Output")
 OpenTransport = Callable[[ProviderConfig], Transport]
 
 _DRAIN_S = 1.0
+_PAUSE_S = (0.5, 1.5)
 _USER_AGENT = f"penstock/{__version__}".encode()
 
 
@@ -56,7 +58,7 @@ class Attempts:
 class Answer(Generic[Output]):
     """An answer of which something can be shown, or all of it. Whoever holds it must `close` it."""
 
-    __slots__ = ("_drained", "_ended", "_explain", "_response", "reader", "ready")
+    __slots__ = ("_drained", "_ended", "_explain", "_response", "is_expired", "reader", "ready")
 
     def __init__(
         self, response: Response, reader: Reader[Output], explain: Callable[[UpstreamError], UpstreamError]
@@ -66,6 +68,7 @@ class Answer(Generic[Output]):
         """What was read until the answer had begun; `next` gives what follows."""
         self._response = response
         self._explain = explain
+        self.is_expired = False
         self._drained = False
         self._ended = False
 
@@ -107,6 +110,11 @@ class Answer(Generic[Output]):
         except (TransportError, TimeoutError):
             pass
 
+    def expire(self) -> None:
+        """Give up waiting: a read under way fails."""
+        self.is_expired = True
+        self._response.close()
+
     def close(self) -> None:
         """At once: an answer that was not read to its end costs its connection."""
         self._response.close()
@@ -136,19 +144,24 @@ class Provider:
         Raises UpstreamError, the failure of the first key when all of them failed alike.
         """
         first_failure: UpstreamError | None = None
+        paused = False
         while True:
             try:
                 key = self.keys.pick()
             except UpstreamError as error:
-                raise first_failure or error from None
+                raise first_failure or self._explained(error, None, model) from None
             attempts.made += 1
             try:
                 answer = await self._attempt(key, model, translation)
             except UpstreamError as error:
                 self.keys.report(key, error)
-                again = self._learn(error) or (isinstance(error, Failure) and error.other_key)
-                if attempts.left <= 0 or not again:
+                if attempts.left <= 0:
                     raise
+                if not self._learn(error) and not _other_key(error):
+                    if paused or not _same_key_once(error):
+                        raise
+                    paused = True
+                    await asyncio.sleep(random.uniform(*_PAUSE_S))
                 first_failure = first_failure or error
                 continue
             self.keys.ok(key)
@@ -158,14 +171,7 @@ class Provider:
         exchange = translation.exchange(self.wire, model, self._quirks)
 
         def explain(error: UpstreamError) -> UpstreamError:
-            return explain_for(
-                error,
-                provider_key=self.config.key,
-                key_hint=key.hint,
-                model=model,
-                base_url=self._base_url,
-                secrets=self._secrets,
-            )
+            return self._explained(error, key, model)
 
         try:
             response = await self._transport.send(self._request(exchange, key), self._limits)
@@ -188,18 +194,17 @@ class Provider:
     async def _begin(self, answer: Answer[Output]) -> None:
         """Wait for the first content; headers and comments alone do not count as an answer (S054)."""
         limit_s = self._limits.first_byte_s
-        # Nearly always the first read brings content, and the transport watches over that one.
-        first = await answer.next()
-        if first is not None:
-            answer.ready.append(first)
-        if first is None or answer.reader.begun:
-            return
+        # A bare timer, because this is on the path of every call and `asyncio.timeout` costs three times as much.
+        timer = asyncio.get_running_loop().call_later(limit_s, answer.expire)
         try:
-            async with asyncio.timeout(limit_s):
-                await answer.begin()
-        except TimeoutError:
+            await answer.begin()
+        except UpstreamError:
+            if not answer.is_expired:
+                raise
             late = TransportTimeout("first_byte", limit_s, "no content although the answer has begun", "body")
             raise from_transport(late) from late
+        finally:
+            timer.cancel()
 
     async def _failure(self, response: Response) -> UpstreamError:
         try:
@@ -233,6 +238,16 @@ class Provider:
             standard.append((b"authorization", b"Bearer " + key.secret.reveal().encode()))
         return tuple(header for header in standard if header[0] not in names) + configured
 
+    def _explained(self, error: UpstreamError, key: Key | None, model: str) -> UpstreamError:
+        return explain_for(
+            error,
+            provider_key=self.config.key,
+            key_hint=key.hint if key is not None else None,
+            model=model,
+            base_url=self._base_url,
+            secrets=self._secrets,
+        )
+
     def _learn(self, error: UpstreamError) -> bool:
         """Whether the refusal taught something that makes another attempt worth it."""
         if error.upstream_status in (400, 422) and self._quirks.stream_options and "stream_options" in error.message:
@@ -251,6 +266,14 @@ class Provider:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def _other_key(error: UpstreamError) -> bool:
+    return isinstance(error, Failure) and error.other_key
+
+
+def _same_key_once(error: UpstreamError) -> bool:
+    return isinstance(error, Failure) and error.same_key_once
 
 
 class _Address(msgspec.Struct, frozen=True):

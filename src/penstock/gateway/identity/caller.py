@@ -29,8 +29,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     def require(self, *alternatives: str) -> None:
         """Raise Forbidden unless at least one of the permissions is granted."""
-        if any(self.permissions.allows(one) for one in alternatives):
-            return
+        for one in alternatives:
+            if self.permissions.allows(one):
+                return
         raise MissingPermission(alternatives, self.permissions, self.credential)
 
 

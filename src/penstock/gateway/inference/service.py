@@ -60,7 +60,8 @@ class Served(Generic[Output]):
         record.provider = self.candidate.model.provider_key
         record.attempts = self.attempts
         record.first_token_s = self.first_token_s
-        record.usage = self.answer.reader.usage
+        reader = self.answer.reader
+        record.usage = reader.usage if reader.complete else reader.estimate()
 
 
 class Inference:

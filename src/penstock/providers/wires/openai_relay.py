@@ -3,7 +3,7 @@
 The client's body goes on as it came, but for the model's name. The answer is looked at for usage, finish, errors.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ from penstock.providers.wires.openai_reader import (
     too_deep,
     unreadable,
 )
-from penstock.providers.wires.openai_usage import estimated, reported_usage, usage_of
+from penstock.providers.wires.openai_usage import PlainUsage, estimated, reported_usage, usage_of
 
 DONE_FRAME = b"data: [DONE]\n\n"
 
@@ -464,7 +464,27 @@ def _chars(value: Any) -> int:
     return len(encode_json(value)) if value and isinstance(value, list | dict) else 0
 
 
+_ORDINARY_ENDS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+
 # --- the whole answer -----------------------------------------------------------------------------------------------
+
+
+class _WholeChoice(msgspec.Struct, gc=False):
+    message: msgspec.Raw
+    finish_reason: str | None = None
+
+
+class _Whole(msgspec.Struct, gc=False):
+    """An answer in which nothing is odd: nearly every one."""
+
+    choices: list[_WholeChoice]
+    usage: PlainUsage
+    error: None = None
+    object: Literal["chat.completion"] | None = None
+    type: None = None
+
+
+_whole_of = msgspec.json.Decoder(_Whole).decode
 
 
 class RelayWhole:
@@ -512,6 +532,24 @@ class RelayWhole:
         return self.usage or estimated(self._sent_bytes, 0)
 
     def _checked(self, body: bytes) -> bytes:
+        return body if self._is_plain(body) else self._checked_with_care(body)
+
+    def _is_plain(self, body: bytes) -> bool:
+        try:
+            answer = _whole_of(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        usage = answer.usage.neutral()
+        if usage is None or not answer.choices:
+            return False
+        for choice in answer.choices:
+            if choice.finish_reason not in _ORDINARY_ENDS:
+                return False
+        self.usage = usage
+        self.finish = neutral_finish(str(answer.choices[0].finish_reason))
+        return True
+
+    def _checked_with_care(self, body: bytes) -> bytes:
         # Some servers keep the connection alive with blank lines before the document.
         document = body.strip()
         if not document:

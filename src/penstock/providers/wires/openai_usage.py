@@ -4,9 +4,48 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from penstock.providers.base import Usage
 
 CHARS_PER_TOKEN = 4
+
+
+class _Details(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class PlainUsage(msgspec.Struct, gc=False):
+    """A usage object as OpenAI itself writes it. One that does not decode as this is read by `usage_of`."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+    num_cached_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def neutral(self) -> Usage | None:
+        """None when a count is negative, or one that only a relative of OpenAI sends is there."""
+        if self.prompt_tokens < 0 or self.completion_tokens < 0:
+            return None
+        if (self.prompt_cache_hit_tokens or self.num_cached_tokens or self.cached_tokens) or self.reasoning_tokens:
+            return None
+        prompt, completion = self.prompt_tokens_details or _NO_DETAILS, self.completion_tokens_details or _NO_DETAILS
+        return Usage(
+            input_tokens=self.prompt_tokens,
+            output_tokens=self.completion_tokens,
+            cache_read_tokens=max(prompt.cached_tokens or 0, 0),
+            cache_write_tokens=max(prompt.cache_write_tokens or 0, 0),
+            reasoning_tokens=max(completion.reasoning_tokens or 0, 0),
+        )
+
+
+_NO_DETAILS = _Details()
 
 
 def usage_of(reported: Any) -> Usage | None:
