@@ -1,8 +1,9 @@
 """A small server that speaks the OpenAI chat wire on loopback and does what it is told: stall, lie, die.
 
 It runs in a thread of its own, so that it keeps answering whatever the test does. `upstream.plays(*steps)` scripts the
-next chat call; without a script it answers `Hello from the upstream.`. Title calls (their system message asks for a
-title) never use up a script: they answer `upstream.title`.
+next chat call; without a script it answers `Hello from the upstream.`. `upstream.plays_when(text, *steps)` scripts the
+calls whose last message is `text`. Title calls (their system message asks for a title) never use up a script: they
+answer `upstream.title`.
 """
 
 import asyncio
@@ -89,7 +90,13 @@ class Received:
     @property
     def is_title_call(self) -> bool:
         messages = self.json.get("messages", []) if self.body else []
-        return any(m.get("role") == "system" and "title" in str(m.get("content", "")).lower() for m in messages)
+        systems = [one for one in messages if isinstance(one, dict) and one.get("role") == "system"]
+        return any("title" in str(one.get("content", "")).lower() for one in systems)
+
+    @property
+    def last_text(self) -> Any:
+        """The content of a chat's last message: a text, or parts."""
+        return self.json["messages"][-1].get("content")
 
 
 @dataclass
@@ -98,11 +105,14 @@ class Upstream:
     port: int = 0
     scheme: str = "http"
     title: str | None = "A short title"
+    title_steps: Sequence[Step] = ()
+    """Played for title calls instead of `title`."""
     requests: list[Received] = field(default_factory=list)
     connections: int = 0
     cancelled: int = 0
     """Answers that the client cut short."""
     _scripts: deque[Sequence[Step]] = field(default_factory=deque)
+    _by_text: dict[str, deque[Sequence[Step]]] = field(default_factory=dict)
     _always: Sequence[Step] = (Text("Hello "), Text("from the upstream."), Finish())
     _gate: threading.Event = field(default_factory=threading.Event)
 
@@ -113,10 +123,20 @@ class Upstream:
     @property
     def chats(self) -> list[Received]:
         """Chat calls without those for titles."""
-        return [one for one in self.requests if one.path.endswith("/chat/completions") and not one.is_title_call]
+        return [one for one in self.requests if one.path == "/v1/chat/completions" and not one.is_title_call]
 
     def plays(self, *steps: Step) -> None:
         self._scripts.append(steps)
+
+    def plays_when(self, text: str, *steps: Step) -> None:
+        """For calls that come in no known order. Said again for the same text: for the next such call; the last stays.
+
+        The scripts of `plays` are not used up by these calls.
+        """
+        self._by_text.setdefault(text, deque()).append(steps)
+
+    def chats_about(self, text: str) -> list[Received]:
+        return [one for one in self.chats if one.last_text == text]
 
     def always_plays(self, *steps: Step) -> None:
         self._always = steps
@@ -127,16 +147,23 @@ class Upstream:
     def reset(self) -> None:
         self.requests.clear()
         self._scripts.clear()
+        self._by_text.clear()
         self._gate.clear()
         self._always = Upstream._always
         self.title = "A short title"
+        self.title_steps = ()
         self.cancelled = 0
 
     def _steps_for(self, request: Received) -> Sequence[Step]:
-        if not request.path.endswith("/chat/completions"):
+        if request.path != "/v1/chat/completions":
             return (Status(404, {"error": {"message": "Not Found", "type": "invalid_request_error"}}),)
         if request.is_title_call:
+            if self.title_steps:
+                return self.title_steps
             return (Text(self.title), Finish()) if self.title else (Status(500, {"error": {"message": "no title"}}),)
+        text = request.last_text
+        if isinstance(text, str) and (scripts := self._by_text.get(text)):
+            return scripts.popleft() if len(scripts) > 1 else scripts[0]
         return self._scripts.popleft() if self._scripts else self._always
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -287,7 +314,7 @@ def running_upstream(tls: ssl.SSLContext | None = None) -> Iterator[Upstream]:
     """The server on a free port, until the block is left."""
     upstream = Upstream(scheme="https" if tls else "http")
     started = threading.Event()
-    stop: list[Callable[[], None]] = []
+    stop: list[Callable[[], object]] = []
 
     async def main() -> None:
         server = await asyncio.start_server(upstream.serve_connection, "127.0.0.1", 0, ssl=tls)
