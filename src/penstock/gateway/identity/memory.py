@@ -18,23 +18,26 @@ V = TypeVar("V")
 
 
 class Bounded(Generic[K, V]):
-    """The newest `size` values, each until its own instant."""
+    """The newest `size` values, each until its own instant.
+
+    Instants are turned into monotonic seconds when they come in: reading the calendar costs more than the look-up.
+    """
 
     def __init__(self, size: int, clock: Clock) -> None:
         self._size, self._clock = size, clock
-        self._kept: OrderedDict[K, tuple[V, datetime]] = OrderedDict()
+        self._kept: OrderedDict[K, tuple[V, float]] = OrderedDict()
 
     def get(self, key: K) -> V | None:
         found = self._kept.get(key)
         if found is None:
             return None
-        if self._clock.now() < found[1]:
+        if self._clock.monotonic() < found[1]:
             return found[0]
         del self._kept[key]
         return None
 
     def put(self, key: K, value: V, until: datetime) -> None:
-        self._kept[key] = value, until
+        self._kept[key] = value, self._clock.monotonic() + (until - self._clock.now()).total_seconds()
         self._kept.move_to_end(key)
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)

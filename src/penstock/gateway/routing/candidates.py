@@ -38,7 +38,7 @@ def candidates(
         models = _allowed(caller, snapshot.find(name))
         if feature is not None:
             models = _with_feature(models, name, feature)
-    found = tuple(Candidate(model, backend) for model in models for backend in model.backends)
+    found = tuple([Candidate(model, backend) for model in models for backend in model.backends])
     if not found:
         raise _not_served(snapshot, name)
     return found
@@ -62,6 +62,8 @@ def _for_agent(snapshot: Snapshot, caller: Caller, feature: str, *, reasoning: b
 
 
 def _allowed(caller: Caller, models: tuple[Model, ...]) -> tuple[Model, ...]:
+    if caller.permissions.allows(ANY_MODEL_PERMISSION):
+        return models
     allowed = tuple(model for model in models if may_use(caller, model))
     if not allowed:
         raise MissingPermission(tuple(model.permission for model in models), caller.permissions)
