@@ -162,6 +162,8 @@ class OpenAIFace:
         404: "not_found_error",
         429: "rate_limit_error",
     }
+    # Applications branch on this one: they shorten the conversation and ask again.
+    _codes: Mapping[str, str] = {"upstream_context_too_long": "context_length_exceeded"}
 
     def status(self, error: PenstockError) -> int:
         return 400 if error.status == 422 else error.status
@@ -186,7 +188,7 @@ class OpenAIFace:
             "message": " ".join(text for text in sentences if text),
             "type": kind,
             "param": error.param,
-            "code": error.code,
+            "code": self._codes.get(error.code, error.code),
         }
 
 

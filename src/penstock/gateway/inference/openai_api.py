@@ -17,13 +17,7 @@ from penstock.gateway.catalog.snapshot import Model, Snapshot
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.service import CallRecord, Inference, Served
-from penstock.gateway.routing.candidates import (
-    AGENT,
-    AGENT_NAMES,
-    ANY_MODEL_PERMISSION,
-    may_use,
-    may_use_agent,
-)
+from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, ANY_MODEL_PERMISSION
 from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, send_body
 from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
@@ -128,23 +122,24 @@ def model_routes(identity: Identity, catalog: Catalog) -> APIRouter:
         return caller
 
     @router.get("/models", operation_id="oai_list_models")
-    async def list_models(caller: Annotated[Caller, Depends(permitted)]) -> JSONResponse:
-        """The models that the key may use."""
-        return JSONResponse({"object": "list", "data": _listed(catalog.current, caller)})
+    async def list_models(_: Annotated[Caller, Depends(permitted)]) -> JSONResponse:
+        """Every model that has a backend."""
+        return JSONResponse({"object": "list", "data": _listed(catalog.current)})
 
     @router.get("/models/{model_id:path}", operation_id="oai_get_model")
-    async def get_model(model_id: str, caller: Annotated[Caller, Depends(permitted)]) -> JSONResponse:
+    async def get_model(model_id: str, _: Annotated[Caller, Depends(permitted)]) -> JSONResponse:
         """One model, by slug or id; the slug may hold slashes."""
-        if model_id in AGENT_NAMES and may_use_agent(caller):
+        if model_id in AGENT_NAMES:
             return JSONResponse(_agent_card())
         return JSONResponse(_card(catalog.current.find(model_id)[0]))
 
     return router
 
 
-def _listed(snapshot: Snapshot, caller: Caller) -> list[dict[str, Any]]:
-    cards = [_card(model) for model in snapshot.models if model.backends and may_use(caller, model)]
-    return [_agent_card(), *cards] if cards and may_use_agent(caller) else cards
+def _listed(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Whoever was let in may see all: `models:use` is good for every model, and `models:list` is for looking around."""
+    cards = [_card(model) for model in snapshot.models if model.backends]
+    return [_agent_card(), *cards] if cards else cards
 
 
 def _card(model: Model) -> dict[str, Any]:
