@@ -23,7 +23,9 @@ from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.secrets import MasterSecrets
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, model_routes
+from penstock.gateway.inference.openai_document import CHAT_OPERATION
 from penstock.gateway.inference.service import Inference
+from penstock.http.document import describe
 from penstock.http.door import Door
 from penstock.http.health import health_routes
 from penstock.http.origins import Origins
@@ -129,6 +131,7 @@ def _door(
         conversation_routes(identity, conversations, keep_alive_s=editor.keepalive_s, max_s=editor.stream_max_s)
     )
     router.include_router(model_routes(identity, catalog))
+    describe(router, {CHAT_PATH: CHAT_OPERATION})
     chat = ChatCompletions(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
     return Door(
         calls={CHAT_PATH: chat},

@@ -15,10 +15,10 @@ _LIVED_S = 10.0
 
 
 def supervise(count: int, listener: socket.socket) -> int:
-    """Run until SIGTERM or SIGINT, which every worker gets too; the exit code.
+    """Run until SIGTERM or SIGINT, then stop every worker in good order; the exit code.
 
-    A worker that ends within ten seconds of its first start has found something that starting again will not mend: then
-    the others are stopped, and its exit code is ours.
+    A worker that gives up within ten seconds of its first start has found something that starting again will not mend:
+    then the others are stopped, and its exit code is ours. One that was killed is started again.
     """
     stopping: list[int] = []
     with _on_signals(stopping):
@@ -29,12 +29,12 @@ def supervise(count: int, listener: socket.socket) -> int:
                 code = worker.process.poll()
                 if code is None:
                     continue
-                if worker.is_first and worker.age_s < _LIVED_S:
-                    _stop(workers, signal.SIGTERM)
+                if code > 0 and worker.is_first and worker.age_s < _LIVED_S:
+                    _stop(workers)
                     return code
                 time.sleep(_RESTART_AFTER_S)
                 workers[position] = _Worker(listener, is_first=False)
-        return _stop(workers, signal.Signals(stopping[0]))
+        return _stop(workers)
 
 
 class _Worker:
@@ -51,11 +51,14 @@ class _Worker:
         return time.monotonic() - self._started
 
 
-def _stop(workers: list[_Worker], sig: signal.Signals) -> int:
-    """Pass the signal on and wait; the first exit code that is not 0, or 0."""
+def _stop(workers: list[_Worker]) -> int:
+    """SIGTERM and wait; the first exit code that is not 0, or 0.
+
+    Never SIGINT: on Ctrl+C the terminal has sent it to the workers as well, and a second one cuts their streams.
+    """
     for worker in workers:
         with contextlib.suppress(ProcessLookupError):
-            worker.process.send_signal(sig)
+            worker.process.terminate()
     codes = [worker.process.wait() for worker in workers]
     return next((code for code in codes if code), 0)
 

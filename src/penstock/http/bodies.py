@@ -1,19 +1,50 @@
-"""Reading request bodies on the paths that have no router: bounded in bytes and in time."""
+"""Reading request bodies: bounded in bytes and in time."""
 
 import asyncio
 
-from penstock.errors import RequestTimeout
-from penstock.http.door import BodyTooLarge
-from penstock.http.incoming import Receive
+from penstock.errors import PayloadTooLarge, RequestTimeout
+from penstock.http.incoming import Message, Receive
 
 
 class ClientGone(Exception):
     """The client hung up before its request was complete; nobody is left to answer."""
 
 
+class BodyTooLarge(PayloadTooLarge):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request body is larger than {limit_bytes} bytes.",
+            action="Send less, or raise MAX_BODY_BYTES.",
+        )
+
+
 class BodyTooSlow(RequestTimeout):
     def __init__(self, after_s: float) -> None:
         super().__init__(f"The request body did not arrive within {after_s:g} s.", action="Send the request again.")
+
+
+def bounded(receive: Receive, *, limit_bytes: int, within_s: float) -> Receive:
+    """`receive` for those who read a body themselves. It raises BodyTooLarge and BodyTooSlow while there is a body."""
+    received = 0
+    is_whole = False
+    due: float | None = None
+
+    async def bounded_receive() -> Message:
+        nonlocal received, is_whole, due
+        if is_whole:
+            return await receive()
+        due = due or asyncio.get_running_loop().time() + within_s
+        try:
+            async with asyncio.timeout_at(due):
+                message = await receive()
+        except TimeoutError as error:
+            raise BodyTooSlow(within_s) from error
+        received += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
+        _check(received, limit_bytes)
+        return message
+
+    return bounded_receive
 
 
 async def read_body(receive: Receive, *, limit_bytes: int, within_s: float = 60.0) -> bytes:

@@ -4,11 +4,20 @@ It gives each request its id and its face, answers preflights, bounds bodies, fi
 a router, and turns whatever was raised into the face's error. Nothing below it sends an error body.
 """
 
+import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from penstock.errors import InvalidRequest, MethodNotAllowed, PayloadTooLarge, PenstockError, UpstreamError
+from penstock.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    PenstockError,
+    Unavailable,
+    UnsupportedMediaType,
+    UpstreamError,
+)
 from penstock.http.answers import send_error, unexpected
+from penstock.http.bodies import BodyTooLarge, bounded
 from penstock.http.faces import face_of
 from penstock.http.incoming import SCOPE_KEY, AsgiApp, Incoming, Message, Receive, Scope, Send
 from penstock.http.origins import Origins
@@ -34,12 +43,14 @@ class Door:
         origins: Origins,
         max_body_bytes: int,
         request_log: RequestLog | None,
+        body_within_s: float = 300.0,
     ) -> None:
         self._calls = calls
         self._router = router
         self._origins = origins
         self._max_body_bytes = max_body_bytes
         self._request_log = request_log
+        self._body_within_s = body_within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,6 +77,8 @@ class Door:
             length = headers.get(b"content-length")
             if length is not None and int(length) > self._max_body_bytes:
                 raise BodyTooLarge(self._max_body_bytes)
+            if b"content-encoding" in headers:
+                _check_encoding(headers[b"content-encoding"])
             call = self._calls.get(path)
             if call is not None and incoming.method == "POST":
                 await call(incoming, scope, receive, send)
@@ -73,6 +86,8 @@ class Door:
                 await self._serve_route(incoming, scope, headers, receive, send)
         except PenstockError as error:
             await self._refuse(incoming, send, error)
+        except asyncio.CancelledError:
+            await self._stop(incoming, send)
         except Exception as error:
             await self._report_bug(incoming, send, error)
         finally:
@@ -87,7 +102,8 @@ class Door:
         elif incoming.path in self._calls:
             raise NotByThisMethod(incoming.method, ("POST",))
         else:
-            await self._router(scope, self._bounded(receive), _dressed(incoming, send))
+            receive = bounded(receive, limit_bytes=self._max_body_bytes, within_s=self._body_within_s)
+            await self._router(scope, receive, _dressed(incoming, send))
 
     async def _answer_preflight(self, incoming: Incoming, headers: Mapping[bytes, bytes], send: Send) -> None:
         assert incoming.origin is not None
@@ -97,26 +113,18 @@ class Door:
         await send({"type": "http.response.start", "status": 204, "headers": answer_headers})
         await send({"type": "http.response.body"})
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """A body without a declared length is counted as it comes."""
-        received = 0
-
-        async def bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
-                raise BodyTooLarge(self._max_body_bytes)
-            return message
-
-        return bounded
-
     async def _refuse(self, incoming: Incoming, send: Send, error: PenstockError) -> None:
         incoming.outcome = "error"
         _report(incoming, error)
         if incoming.status:
             raise error  # too late for an answer: the server cuts the connection, so it cannot look complete
         await send_error(incoming, send, error)
+
+    async def _stop(self, incoming: Incoming, send: Send) -> None:
+        """Only the server cancels: the grace for running answers is over. One that has begun is cut by returning."""
+        incoming.outcome = "error"
+        if incoming.status == 0:
+            await send_error(incoming, send, _Stopping())
 
     async def _report_bug(self, incoming: Incoming, send: Send, error: Exception) -> None:
         incoming.outcome = "error"
@@ -127,20 +135,27 @@ class Door:
             raise error
 
 
-class BodyTooLarge(PayloadTooLarge):
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(
-            f"The request body is larger than {limit_bytes} bytes.",
-            action="Send less, or raise MAX_BODY_BYTES.",
-        )
-
-
 class NotByThisMethod(MethodNotAllowed):
     def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
         super().__init__(
             f"This path does not answer {method}.", action=f"Use {' or '.join(allowed)}." if allowed else None
         )
         self.allowed = allowed
+
+
+def _check_encoding(encoding: bytes) -> None:
+    shown = encoding.decode("latin-1")[:80]
+    if shown.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            f"The request body is encoded (`Content-Encoding: {shown}`).",
+            explanation="Compressed bodies are not read: their true size shows only when it is too late.",
+            action="Send the body as it is, without Content-Encoding.",
+        )
+
+
+class _Stopping(Unavailable):
+    def __init__(self) -> None:
+        super().__init__("The service is stopping.", action="Send the request again.", retry_after_s=1)
 
 
 class _Repeated(InvalidRequest):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
@@ -13,17 +14,22 @@ Probe = Callable[[], Awaitable[None]]
 """Returns when the dependency works; raises PenstockError with the reason when it does not."""
 
 
+_NOT_READY: dict[str, Any] = {"description": "What does not work, in `failed`: `name` and `message`."}
+
+
 def health_routes(probes: Mapping[str, Probe]) -> APIRouter:
     """`probes` by the name that `/health/ready` shows: `database`, `coordination`."""
     router = APIRouter(tags=["Health"])
     started = time.monotonic()
 
-    @router.api_route("/health", methods=["GET", "HEAD"], operation_id="health")
+    @router.get("/health", operation_id="health")
+    @router.head("/health", include_in_schema=False)
     async def health() -> Response:
         """200 as soon as the process serves, whatever its dependencies do."""
         return JSONResponse({"serviceName": "on-premises-http", "uptime": round(time.monotonic() - started, 3)})
 
-    @router.api_route("/health/ready", methods=["GET", "HEAD"], operation_id="ready")
+    @router.get("/health/ready", responses={503: _NOT_READY}, operation_id="ready")
+    @router.head("/health/ready", include_in_schema=False)
     async def ready() -> Response:
         """503 with the dependencies that do not work, else 200."""
         reasons = await asyncio.gather(*(_reason(probe) for probe in probes.values()))

@@ -5,9 +5,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from penstock.errors import InvalidRequest, NotFound, PenstockError
+from penstock.http.answers import unexpected
 from penstock.http.door import NotByThisMethod
 from penstock.http.faces import error_headers
 from penstock.http.incoming import incoming_of
@@ -21,6 +24,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(PenstockError, _penstock)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(Exception, _bug)
 
 
 async def _penstock(request: Request, error: Exception) -> Response:
@@ -40,26 +44,61 @@ async def _penstock(request: Request, error: Exception) -> Response:
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return await _penstock(request, invalid(error.errors()))
+    problems = error.errors()
+    if tuple(problems[0]["loc"]) == ("body",) and not _is_json(request):
+        return await _penstock(request, _not_declared_json(request))
+    return await _penstock(request, invalid(problems))
 
 
 async def _framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ClientDisconnect):
+        incoming_of(request.scope).outcome = "client-abort"
+        return Response(status_code=499)  # nobody is left to read it, but the metric log is
     return await _penstock(request, _translated(error, request))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """The framework raises `error` on when this has been sent; the door logs it."""
+    return await _penstock(request, unexpected(incoming_of(request.scope).id))
 
 
 def _translated(error: HTTPException, request: Request) -> PenstockError:
     if isinstance(error.__cause__, PenstockError):  # raised below the framework's body reader, which wraps it
         return error.__cause__
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return NotByThisMethod(request.method, tuple(sorted(part.strip() for part in allowed.split(",") if part)))
+        return NotByThisMethod(request.method, _methods_here(request))
     if error.status_code == 404:
         return NotFound(
-            f"There is nothing at {request.url.path[:200]}.",
-            action="Check the path and the HTTP method; /docs lists what there is.",
+            f"There is nothing at {request.scope['path'][:200]}.",
+            action="Check the path and the HTTP method; /v1/api/doc.json lists what there is.",
         )
     return BadRequest("The request body could not be read.", explanation="It is not valid UTF-8 or not valid JSON.")
+
+
+def _methods_here(request: Request) -> tuple[str, ...]:
+    """Of every route with this path: the framework knows those of the first one only."""
+    path = request.scope["path"]
+    found: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path_regex.match(path):
+            found |= route.methods or set()
+    return tuple(sorted(found))
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind.startswith("application/") and kind.endswith(("/json", "+json"))
+
+
+def _not_declared_json(request: Request) -> InvalidRequest:
+    kind = request.headers.get("content-type")
+    return BadRequest(
+        "The request needs a JSON body.",
+        explanation=f"It came with `Content-Type: {kind[:80]}`." if kind else "It came without `Content-Type`.",
+        action="Send JSON, with the header `Content-Type: application/json`.",
+        param="body",
+    )
 
 
 def invalid(problems: Sequence[Mapping[str, Any]]) -> InvalidRequest:

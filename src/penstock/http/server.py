@@ -5,6 +5,8 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httptools
@@ -14,29 +16,53 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from penstock.errors import HeadersTooLarge, InvalidRequest, PenstockError, RequestTimeout
-from penstock.http.faces import EDITOR, error_headers
+from penstock.http.faces import Face, error_headers, face_of
 from penstock.http.incoming import AsgiApp, new_request_id
 
-MAX_HEADER_BYTES = 32 * 1024
-HEADERS_WITHIN_S = 30.0
+_SAVE_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one connection may cost. `silent_s`: the longest pause in a body; `stalled_s`: how long a client may read
+    nothing of an answer that waits for it; `linger_s`: how long what a client still sends after its answer is thrown
+    away.
+    """
+
+    header_bytes: int = 32 * 1024
+    headers_s: float = 30.0
+    silent_s: float = 60.0
+    stalled_s: float = 60.0
+    linger_s: float = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Counts header bytes while they are parsed and gives a client 30 s to send them."""
+    """Bounds what arrives before a request exists, and gives up clients that do not read their answer."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, bounds: Bounds, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.url = b""
+        self.headers = []
+        self._bounds = bounds
         self._header_bytes = 0
+        self._unfinished_bytes: int | None = None
         self._refused = False
         self._in_headers = True
-        self._headers_due: asyncio.TimerHandle | None = None
+        self._arrival_due: asyncio.TimerHandle | None = None
+        self._drain_due: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._headers_due = self.loop.call_later(HEADERS_WITHIN_S, self._too_slow)
+        self._arrival_due = self.loop.call_later(self._bounds.headers_s, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._headers_arrived()
+        self._stop_waiting()
+        self._stop_watching_drain()
+        if self._running is not None and self._running is not self.cycle:
+            # The base class tells the newest request only; with pipelining an older one is being answered.
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -45,80 +71,214 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as an ordinary request: nothing here speaks another protocol
+        except httptools.HttpParserUpgrade as asked:
+            self._stay(data[asked.args[0] :])
         except _HeadersOverflow:
-            self._refuse(_headers_too_large())
+            self._refuse(_headers_too_large(self._bounds))
         except httptools.HttpParserCallbackError as error:
             overflow = isinstance(error.__context__, _HeadersOverflow)
-            self._refuse(_headers_too_large() if overflow else _not_http())
+            self._refuse(_headers_too_large(self._bounds) if overflow else _not_http())
         except (httptools.HttpParserError, UnicodeDecodeError):
             self._refuse(_not_http())
         else:
-            # Nearly every request arrives in one piece and never needs the timer.
-            if self._in_headers and self._headers_due is None:
-                self._headers_due = self.loop.call_later(HEADERS_WITHIN_S, self._too_slow)
+            # Nearly every request arrives in one piece and needs none of these.
+            if self._in_headers:
+                self._headers_unfinished(len(data))
+            elif self.cycle.more_body:
+                self._body_unfinished()
+            elif self.cycle.response_complete:
+                self._nothing_asked()
+            elif self._arrival_due is not None:
+                self._stop_waiting()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_drain()
+
+    def resume_writing(self) -> None:
+        self._stop_watching_drain()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.transport.abort()  # closing would wait for a client that has not read its last answer
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0
+        self._unfinished_bytes = None
         self._in_headers = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
         super().on_url(url)
+        self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._headers_arrived()
+        self._in_headers = False
+        self._stop_waiting()
         super().on_headers_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        cycle.transport = _HeadWithBody(cycle.transport, self.loop)  # type: ignore[assignment]
+        self._running = cycle
+        cycle.transport = _HeadWithBody(cycle.transport, self.loop, self._bounds)  # type: ignore[assignment]
+        if cycle.waiting_for_100_continue:
+            cycle.keep_alive = False  # answered before its body was asked for, nobody knows whether the body follows
+        if not cycle.keep_alive and cycle.scope["http_version"] == "1.0":
+            app = _without_chunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _count(self, size: int) -> None:
         self._header_bytes += size
-        if self._header_bytes > MAX_HEADER_BYTES:
+        if self._header_bytes > self._bounds.header_bytes:
             raise _HeadersOverflow
 
-    def _headers_arrived(self) -> None:
-        self._in_headers = False
-        if self._headers_due is not None:
-            self._headers_due.cancel()
-            self._headers_due = None
+    def _headers_unfinished(self, size: int) -> None:
+        # The parser keeps the pieces of a header to itself until it ends, so that `_count` does not see them. The first
+        # read may begin with the rest of another request; those after it hold nothing but headers.
+        self._unfinished_bytes = 0 if self._unfinished_bytes is None else self._unfinished_bytes + size
+        if self._unfinished_bytes > self._bounds.header_bytes:
+            self._refuse(_headers_too_large(self._bounds))
+        elif self._arrival_due is None:
+            self._arrival_due = self.loop.call_later(self._bounds.headers_s, self._too_slow)
+
+    def _body_unfinished(self) -> None:
+        if not self.cycle.response_complete:
+            self._stop_waiting()
+            self._arrival_due = self.loop.call_later(self._bounds.silent_s, self._body_silent)
+        else:
+            self._nothing_asked()
+
+    def _nothing_asked(self) -> None:
+        """Blank lines, or more of a body that was answered already: for a while only."""
+        if self._arrival_due is None:
+            self._arrival_due = self.loop.call_later(self._bounds.linger_s, self.transport.abort)
+
+    def _body_silent(self) -> None:
+        self._arrival_due = None
+        if self.flow.read_paused:
+            self._body_unfinished()  # it is we who do not read
+        else:
+            self._refuse(
+                RequestTimeout(f"The request body paused for {self._bounds.silent_s:g} s.", action="Try again.")
+            )
+
+    def _stop_waiting(self) -> None:
+        if self._arrival_due is not None:
+            self._arrival_due.cancel()
+            self._arrival_due = None
 
     def _too_slow(self) -> None:
-        self._headers_due = None
+        self._arrival_due = None
         if self.cycle is None or self.cycle.response_complete:
             self._refuse(
                 RequestTimeout(
-                    f"The request headers did not arrive within {HEADERS_WITHIN_S:g} s.", action="Try again."
+                    f"The request headers did not arrive within {self._bounds.headers_s:g} s.", action="Try again."
                 )
             )
 
-    def _refuse(self, error: PenstockError) -> None:
-        """Answer below ASGI, where no path is known yet, and close."""
-        self._refused = True
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if busy or self.transport.is_closing():
+    def _watch_drain(self) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        self._drain_due = self.loop.call_later(self._bounds.stalled_s, self._check_drain, waiting)
+
+    def _check_drain(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            self._watch_drain()
+        else:
             self.transport.abort()
+
+    def _stop_watching_drain(self) -> None:
+        if self._drain_due is not None:
+            self._drain_due.cancel()
+            self._drain_due = None
+
+    def _stay(self, rest: bytes) -> None:
+        """Serve a request that asked for another protocol as what it is; the connection ends with its answer.
+
+        The parser takes what follows the head for the other protocol, but clients that offer HTTP/2 over `Upgrade`
+        (Java's does on every plain connection) send the body of a POST there.
+        """
+        self.cycle.keep_alive = False
+        framing = [
+            b"%b: %b\r\n" % header
+            for header in self.cycle.scope["headers"]
+            if header[0] in (b"content-length", b"transfer-encoding")
+        ]
+        if not framing:
+            self._refused = True
+            return
+        self.cycle.more_body = True
+        self.parser = httptools.HttpRequestParser(_BodyOnly(self))
+        self.data_received(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n" + rest)
+
+    def _refuse(self, error: PenstockError) -> None:
+        """Take nothing more from this connection. What was asked properly is answered first."""
+        self._refused = True
+        self._stop_waiting()
+        cycle = self.cycle
+        if cycle is None or (cycle.response_complete and not cycle.more_body):
+            self._answer(error)
+        elif not cycle.more_body:
+            cycle.keep_alive = False
+        elif cycle is self._running and not cycle.response_started:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._answer(error)
+        else:
+            self.transport.abort()
+
+    def _answer(self, error: PenstockError) -> None:
+        """Answer below ASGI. The client may still be sending: to close at once would reset its connection (RFC 9112,
+        9.6), and the answer would be lost.
+        """
+        if self.transport.is_closing():
             return
         request_id = new_request_id()
-        body = EDITOR.body(error, request_id)
+        face = self._face()
+        body = face.body(error, request_id)
         headers = [
             *self.server_state.default_headers,
-            *error_headers(EDITOR, error),
+            *error_headers(face, error),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
+            *face.headers(request_id),
         ]
         head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        self.transport.write(STATUS_LINE[error.status] + head + b"\r\n" + body)
-        self.transport.close()
+        self.transport.write(STATUS_LINE[face.status(error)] + head + b"\r\n" + body)
+        self.transport.write_eof()
+        self._arrival_due = self.loop.call_later(self._bounds.linger_s, self.transport.abort)
+
+    def _face(self) -> Face:
+        """As far as the request could be read."""
+        return face_of(self.url.decode("latin-1"), dict(self.headers).get(b"authorization"))
+
+
+class _BodyOnly:
+    """Callbacks of a parser that reads a body whose head has been read already."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete
+
+
+def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+    """HTTP/1.0 knows no chunks: a body of unknown length ends with its connection."""
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        async def unchunked(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                if all(name != b"content-length" for name, _ in message["headers"]):
+                    cycle.chunked_encoding = False
+            elif cycle.chunked_encoding is False and message.get("body"):
+                cycle.expected_content_length = max(cycle.expected_content_length, len(message["body"]))
+            await send(message)
+
+        await app(scope, receive, unchunked)
+
+    return served
 
 
 class _HeadWithBody:
@@ -128,11 +288,12 @@ class _HeadWithBody:
     whose body does not follow in the same turn of the event loop leaves by itself.
     """
 
-    __slots__ = ("_head", "_loop", "_transport")
+    __slots__ = ("_bounds", "_head", "_loop", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
         self._transport = transport
         self._loop = loop
+        self._bounds = bounds
         self._head: bytes | None = None
 
     def write(self, data: bytes) -> None:
@@ -146,6 +307,8 @@ class _HeadWithBody:
 
     def close(self) -> None:
         self._flush()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(self._bounds.stalled_s, self._transport.abort)
         self._transport.close()
 
     def is_closing(self) -> bool:
@@ -161,9 +324,9 @@ class _HeadersOverflow(Exception):
     pass
 
 
-def _headers_too_large() -> PenstockError:
+def _headers_too_large(bounds: Bounds) -> PenstockError:
     return HeadersTooLarge(
-        f"The request line and headers are larger than {MAX_HEADER_BYTES} bytes together.",
+        f"The request line and headers are larger than {bounds.header_bytes} bytes together.",
         explanation="A very long token or cookie is the usual reason.",
         action="Send shorter headers.",
     )
@@ -172,8 +335,8 @@ def _headers_too_large() -> PenstockError:
 def _not_http() -> PenstockError:
     return InvalidRequest(
         "This is not a valid HTTP/1.1 request.",
-        explanation="TLS sent to a plain port looks like this, and so does a malformed header.",
-        action="Use http:// here, or let your proxy speak TLS in front of the service.",
+        explanation="A malformed header, contradicting lengths of a body, and TLS sent to a plain port look like this.",
+        action="Correct the request; where it is TLS, use http:// or let your proxy speak TLS in front of the service.",
     )
 
 
@@ -187,6 +350,12 @@ class Server(uvicorn.Server):
         if self.when_started is not None:
             self.when_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # Those that the grace was too short for have been cancelled, and save what they have.
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_SAVE_WITHIN_S)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         before = {sig: signal.signal(sig, self.handle_exit) for sig in HANDLED_SIGNALS}
@@ -197,11 +366,11 @@ class Server(uvicorn.Server):
                 signal.signal(sig, handler)
 
 
-def server_for(app: AsgiApp, *, grace_s: float) -> Server:
+def server_for(app: AsgiApp, *, grace_s: float, bounds: Bounds = Bounds()) -> Server:
     """`grace_s`: how long running answers may go on after SIGTERM."""
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=partial(BoundedProtocol, bounds=bounds),  # type: ignore[arg-type]
         ws="none",
         loop="uvloop",
         lifespan="off",
