@@ -11,7 +11,7 @@ import os
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -268,9 +268,15 @@ def _name_failures_to_connect(engine: AsyncEngine, options: DatabaseOptions) -> 
 
 
 def _create_file(path: Path) -> None:
-    """For us alone, from the first byte: conversations and sealed secrets will be in it."""
+    """For us alone, from the first byte: conversations and sealed secrets will be in it.
+
+    A file that exists is not opened, not even for a moment: closing any descriptor of a file gives up all locks of the
+    process on it, and the next process that leaves would remove the log under our feet (sqlite.org/howtocorrupt.html,
+    2.2).
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(engine: AsyncEngine, wait_s: float) -> None:
