@@ -15,8 +15,6 @@ connection = sqlite3.connect(sys.argv[1])
 connection.execute("SELECT count(*) FROM t").fetchall()
 connection.close()
 """
-    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM t').fetchall(); c.close()"
-)
 
 
 async def test_another_process_that_leaves_does_not_take_the_log_along(tmp_path: Path) -> None:
