@@ -110,11 +110,13 @@ class Unavailable(PenstockError):
 class UpstreamError(PenstockError):
     """A model provider failed. `providers/failures.py` has one class per kind of failure.
 
-    `upstream_status` is the provider's HTTP status, None when the transport failed.
+    `upstream_status` is the provider's HTTP status, None when the transport failed; `upstream_code` its own code or type,
+    as it spells it.
     """
 
     status, code = 502, "upstream_error"
     upstream_status: int | None = None
+    upstream_code: str | None = None
 
 
 class UpstreamRefused(UpstreamError):

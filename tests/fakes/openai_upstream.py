@@ -241,7 +241,8 @@ class _Answering:
     async def _say(self, text: str) -> None:
         self._text += text
         if self._stream:
-            await self._chunk({"index": 0, "delta": {"content": text}, "finish_reason": None})
+            speaker = {} if self._begun else {"role": "assistant"}
+            await self._chunk({"index": 0, "delta": {**speaker, "content": text}, "finish_reason": None})
 
     async def _chunk(self, choice: dict[str, Any]) -> None:
         frame = self._frame([choice]) | ({"usage": None} if self._usage else {})

@@ -153,7 +153,7 @@ def test_usage_is_the_last_chunk_of_a_stream_that_asked_for_it(service: Service,
 
 
 def test_reasoning_of_a_stream_is_kept(service: Service, client: OpenAI) -> None:
-    service.upstream.plays(chunk({"reasoning_content": "hm"}), Text("4"), Finish())
+    service.upstream.plays(chunk({"role": "assistant", "reasoning_content": "hm"}), Text("4"), Finish())
     first, *_ = client.chat.completions.create(model="mock/one", messages=HELLO, stream=True)
     assert (first.choices[0].delta.model_extra or {})["reasoning_content"] == "hm"
 

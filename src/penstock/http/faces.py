@@ -188,8 +188,15 @@ class OpenAIFace:
             "message": " ".join(text for text in sentences if text),
             "type": kind,
             "param": error.param,
-            "code": self._codes.get(error.code, error.code),
+            "code": self._codes.get(error.code) or self._upstreams_code(error) or error.code,
         }
+
+    def _upstreams_code(self, error: PenstockError) -> str | None:
+        """Where the caller's own request is to blame, the provider's word for it is the one to branch on."""
+        if not isinstance(error, UpstreamError) or self.status(error) != 400:
+            return None
+        code = error.upstream_code
+        return code if code is not None and not code.lower().endswith("error") else None
 
 
 EDITOR = EditorFace()

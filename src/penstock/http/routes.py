@@ -12,12 +12,18 @@ from starlette.requests import ClientDisconnect
 from penstock.errors import InvalidRequest, NotFound, PenstockError
 from penstock.http.answers import unexpected
 from penstock.http.door import NotByThisMethod
-from penstock.http.faces import error_headers
+from penstock.http.faces import OPENAI, error_headers
 from penstock.http.incoming import incoming_of
 
 
 class BadRequest(InvalidRequest):
     pass
+
+
+class EndpointNotServed(NotFound):
+    """A path of a known API that we do not serve: a client may fall back to another one."""
+
+    code = "unsupported_endpoint"
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -69,7 +75,8 @@ def _translated(error: HTTPException, request: Request) -> PenstockError:
     if error.status_code == 405:
         return NotByThisMethod(request.method, _methods_here(request))
     if error.status_code == 404:
-        return NotFound(
+        kind = EndpointNotServed if incoming_of(request.scope).face is OPENAI else NotFound
+        return kind(
             f"There is nothing at {request.scope['path'][:200]}.",
             action="Check the path and the HTTP method; /v1/api/doc.json lists what there is.",
         )

@@ -72,7 +72,9 @@ class KeyRing:
         if error.key_effect == "bad":
             self._put_aside(key, "bad", now + BAD_FOR_S, error.message)
         elif key.state != "bad":
-            wait = REST_FOR_S if error.retry_after_s is None else min(error.retry_after_s, MAX_RETRY_AFTER_S)
+            if error.retry_after_s is None:
+                error.retry_after_s = REST_FOR_S  # the caller is told what we do ourselves
+            wait = min(error.retry_after_s, MAX_RETRY_AFTER_S)
             # An earlier, longer wait still holds.
             self._put_aside(key, "resting", max(now + wait, key.until), error.message)
 

@@ -104,6 +104,21 @@ def test_usage_reaches_a_client_that_asked(service: Service) -> None:
     assert last["usage"]["total_tokens"] == 12
 
 
+def test_a_stream_that_never_says_who_speaks_is_given_a_role(service: Service) -> None:
+    chunk = b'data: {"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+    service.upstream.plays(Raw(chunk), Finish())
+    first, second, *_ = [json.loads(frame) for frame in frames(post(service, body(stream=True)).text)[:-1]]
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert second["choices"][0]["delta"] == {"content": "Hi"}
+    assert (first["id"], first["model"]) == ("1", "m")
+
+
+def test_a_stream_that_says_who_speaks_is_left_alone(service: Service) -> None:
+    opening = b'data: {"id":"1","choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'
+    service.upstream.plays(Raw(opening), Text("Hi"), Finish())
+    assert post(service, body(stream=True)).content.startswith(opening)
+
+
 def test_the_first_chunk_does_not_wait_for_the_second(service: Service) -> None:
     service.upstream.plays(Text("first"), Hold(), Text(" second"), Finish())
     with httpx.stream(
@@ -282,6 +297,7 @@ def test_a_bad_request_of_the_upstream_is_a_400(service: Service) -> None:
     response = post(service)
     assert response.status_code == 400
     assert "temperature must be below 2" in response.json()["error"]["message"]
+    assert response.json()["error"]["param"] == "temperature"
 
 
 def test_an_error_before_the_first_token_of_a_stream_is_a_status(service: Service) -> None:

@@ -221,7 +221,11 @@ class _Streamed:
 
     def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
         return RelayStream(
-            keep_usage_chunk=self._request.wants_usage, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes
+            keep_usage_chunk=self._request.wants_usage,
+            add_role=True,
+            content_type=content_type,
+            quirks=quirks,
+            sent_bytes=sent_bytes,
         )
 
 

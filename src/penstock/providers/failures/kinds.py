@@ -32,8 +32,6 @@ class Failure(UpstreamError):
     key_effect: KeyEffect | None = None
     """What it says about the key: `bad` is refused, `rest` is too busy (`keys.py`)."""
 
-    upstream_code: str | None = None
-    """The provider's own code or type, as it spells it."""
     upstream_request_id: str | None = None
     phase: Phase | None = None
     raw: str = ""

@@ -20,7 +20,8 @@ class Said(msgspec.Struct, kw_only=True):
     """A status inside the body."""
     retry_after: Any = None
     flagged: bool = False
-    names_model: bool = False
+    param: str | None = None
+    """The field of the request that is to blame."""
 
 
 def payload_of(body: bytes) -> Any:
@@ -73,7 +74,7 @@ def said_in(payload: Mapping[str, Any], depth: int = 0) -> Said:
         number=number,
         retry_after=error.get("retry_after", metadata.get("retry_after")),
         flagged="flagged_input" in metadata or "reasons" in metadata,
-        names_model=error.get("param") == "model",
+        param=param[:100] if isinstance(param := error.get("param"), str) and param else None,
     )
 
 

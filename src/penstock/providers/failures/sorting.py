@@ -211,12 +211,13 @@ def sort_without_status(said: Said) -> Failure:
 def describe(failure: Failure, status: int | None, said: Said) -> None:
     """Fill in message and code; keep the words that operators search for (`spec/providers.md` 14.5)."""
     failure.upstream_code = said.codes[0][:100] if said.codes else None
+    failure.param = said.param
     message = said.message.strip()
     if not message and status is not None:
         message = f"The provider answered {status}{_phrase(status)} and no text."
     failure.message = message or "The provider reported an error without a text."
     if isinstance(failure, UpstreamNotFound):
-        speaks_of_model = "model" in message.lower() or "deployment" in message.lower() or said.names_model
+        speaks_of_model = "model" in message.lower() or "deployment" in message.lower() or said.param == "model"
         failure.wrong_path = not speaks_of_model and not (set(said.codes) & {"model_not_found", "DeploymentNotFound"})
         if failure.wrong_path and "Not Found" not in failure.message:
             failure.message = f"Not Found: {failure.message}"

@@ -161,6 +161,7 @@ def _place_of(body: bytes, error: Exception) -> tuple[int, int, str]:
 
 
 class _Delta(msgspec.Struct, gc=False):
+    role: str | None = None
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -190,7 +191,8 @@ class RelayStream:
     """A `Reader` that returns the bytes to forward.
 
     Only whole events are forwarded, and nothing before there is something to see: as long as `begun` is false no
-    byte was returned. `[DONE]` is held until `end`; the usage chunk is left out unless the client asked for it.
+    byte was returned. `[DONE]` is held until `end`; the usage chunk is left out unless the client asked for it. With
+    `add_role` a stream that never says who speaks is opened with a chunk that does.
     """
 
     __slots__ = (
@@ -200,7 +202,10 @@ class RelayStream:
         "_done",
         "_events",
         "_has_content",
+        "_has_role",
+        "_is_open",
         "_keep_usage_chunk",
+        "_opened",
         "_preamble",
         "_preamble_size",
         "_quirks",
@@ -218,6 +223,7 @@ class RelayStream:
         self,
         *,
         keep_usage_chunk: bool,
+        add_role: bool = False,
         content_type: str = "",
         quirks: Quirks | None = None,
         sent_bytes: int = 0,
@@ -237,6 +243,9 @@ class RelayStream:
         self._document: bytearray | None = None
         self._sniffed = False
         self._has_content = False
+        self._has_role = not add_role
+        self._opened: bytes | None = None
+        self._is_open = False
         self._done: bytes | None = None
         self._preamble: list[bytes] = []
         self._preamble_size = 0
@@ -266,7 +275,7 @@ class RelayStream:
             self._fail(error, out, error.__cause__)
         except RecursionError as error:
             self._fail(too_deep(), out, error)
-        if self.begun and not self._preamble:
+        if self._is_open:
             return out[0] if len(out) == 1 else b"".join(out)
         return self._release(out)
 
@@ -315,6 +324,11 @@ class RelayStream:
                 return b""
             self.begun = True
         held, self._preamble = self._preamble, []
+        if not self._is_open:
+            self._is_open = True
+            if not self._has_role and self._opened is not None:
+                # Some servers never say who speaks, and the stream helpers of the SDKs refuse such an answer.
+                held.insert(0, _role_frame(self._opened))
         return b"".join(held)
 
     def _sniff(self, data: bytes) -> bool:
@@ -352,6 +366,8 @@ class RelayStream:
         choices = chunk.choices
         if not choices:
             return self._keep_usage_chunk or chunk.usage is None or choices is None
+        if self._opened is None:
+            self._opened = data
         for choice in choices:
             delta = choice.delta
             if delta is not None:
@@ -361,6 +377,8 @@ class RelayStream:
         return True
 
     def _look(self, delta: _Delta) -> None:
+        if delta.role is not None:
+            self._has_role = True
         visible = len(delta.content or "") + len(delta.reasoning_content or delta.reasoning or "")
         if delta.refusal:
             visible += len(delta.refusal)
@@ -441,6 +459,14 @@ class RelayStream:
         if self._keep_usage_chunk and self.usage is not None:
             out += encode_event(encode_json(answer | {"object": chunk["object"], "choices": [], "usage": usage}))
         return out
+
+
+def _role_frame(opened: bytes) -> bytes:
+    """The chunk that a stream opens with, made from the first one that came."""
+    chunk = _object_of(opened)
+    opening: dict[str, Any] = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
+    opening["choices"] = [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
+    return encode_event(encode_json(opening))
 
 
 def _as_delta(choice: dict[str, Any]) -> dict[str, Any]:
