@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
@@ -16,8 +17,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from penstock.errors import HeadersTooLarge, InvalidRequest, PenstockError, RequestTimeout
+from penstock.http.cycle import Cycle
 from penstock.http.faces import Face, error_headers, face_of
-from penstock.http.incoming import AsgiApp, new_request_id
+from penstock.http.incoming import AsgiApp, Scope, new_request_id
 
 _SAVE_WITHIN_S = 5.0
 
@@ -117,17 +119,38 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        """In place of the base class's: our own cycle, and nothing of other protocols."""
         self._in_headers = False
         self._stop_waiting()
-        super().on_headers_complete()
+        parser, scope = self.parser, self.scope
+        version = parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+        before = self.cycle
+        self.cycle = Cycle(  # type: ignore[assignment]
+            scope=cast(Scope, scope),
+            transport=self.transport,
+            flow=self.flow,
+            default_headers=self.server_state.default_headers,
+            expect_100_continue=self.expect_100_continue,
+            # Answered before its body was asked for, nobody knows whether the body follows.
+            keep_alive=version != "1.0" and parser.should_keep_alive() and not self.expect_100_continue,
+            on_response=self.on_response_complete,
+            stalled_s=self._bounds.stalled_s,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        cycle.transport = _HeadWithBody(cycle.transport, self.loop, self._bounds)  # type: ignore[assignment]
-        if cycle.waiting_for_100_continue:
-            cycle.keep_alive = False  # answered before its body was asked for, nobody knows whether the body follows
-        if not cycle.keep_alive and cycle.scope["http_version"] == "1.0":
-            app = _without_chunks(app, cycle)
         super()._start_asgi_task(cycle, app)
 
     def _count(self, size: int) -> None:
@@ -262,62 +285,6 @@ class _BodyOnly:
     def __init__(self, protocol: BoundedProtocol) -> None:
         self.on_body = protocol.on_body
         self.on_message_complete = protocol.on_message_complete
-
-
-def _without_chunks(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
-    """HTTP/1.0 knows no chunks: a body of unknown length ends with its connection."""
-
-    async def served(scope: Any, receive: Any, send: Any) -> None:
-        async def unchunked(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                if all(name != b"content-length" for name, _ in message["headers"]):
-                    cycle.chunked_encoding = False
-            elif cycle.chunked_encoding is False and message.get("body"):
-                cycle.expected_content_length = max(cycle.expected_content_length, len(message["body"]))
-            await send(message)
-
-        await app(scope, receive, unchunked)
-
-    return served
-
-
-class _HeadWithBody:
-    """Keeps the head of an answer back until its body begins, so that both leave in one system call.
-
-    A write to a socket wakes whoever reads it; on a short answer that costs more than everything else we do. A head
-    whose body does not follow in the same turn of the event loop leaves by itself.
-    """
-
-    __slots__ = ("_bounds", "_head", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, bounds: Bounds) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._bounds = bounds
-        self._head: bytes | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._head is not None:
-            data, self._head = self._head + data, None
-        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100"):
-            self._head = data
-            self._loop.call_soon(self._flush)
-            return
-        self._transport.write(data)
-
-    def close(self) -> None:
-        self._flush()
-        if self._transport.get_write_buffer_size():
-            self._loop.call_later(self._bounds.stalled_s, self._transport.abort)
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.write(head)
 
 
 class _HeadersOverflow(Exception):
