@@ -24,7 +24,7 @@ from penstock.kit.clock import iso
 
 MAX_PROMPT_LENGTH: Final = 100_000
 MAX_ITEMS: Final = 200
-UNTOUCHED_FOR = timedelta(seconds=10)
+UNTOUCHED_FOR = timedelta(seconds=6)  # a writer that lives touches its answer every two
 _WRONG_IN_ID = re.compile(r"[\s/:@\x00-\x1f\x7f]|;;")
 
 

@@ -2,35 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from penstock.coordination.base import Broadcast, CoordinationUnavailable, Leases
+from penstock.coordination.base import Broadcast, Leases
 from penstock.database.engine import Database
+from penstock.editor.conversations.asking import FEATURE, Asked, checked
 from penstock.editor.conversations.cursors import ListFilter, from_cursor, to_cursor
 from penstock.editor.conversations.errors import (
-    ContentNotFound,
-    ContextTooLarge,
-    ConversationDeleted,
     ConversationInUse,
     ConversationNotFound,
-    Stopping,
 )
 from penstock.editor.conversations.locks import Lock, Locks
-from penstock.editor.conversations.packing import Said, packed, user_text
+from penstock.editor.conversations.packing import Said, packed
 from penstock.editor.conversations.prompts import prompt
 from penstock.editor.conversations.repository import ConversationRepository, MessageRepository
+from penstock.editor.conversations.running import RunningTurns
 from penstock.editor.conversations.schemas import (
-    ContentItem,
     ConversationChanges,
-    McpToolContextItem,
     NewConversation,
     NewMessage,
-    SelectionItem,
-    TextItem,
 )
 from penstock.editor.conversations.tables import COMPLETE, WRITING, ConversationRow, MessageRow
 from penstock.editor.conversations.titles import Titles
@@ -39,44 +32,24 @@ from penstock.errors import PenstockError
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.inference.service import CallRecord, Inference
-from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, candidates
 from penstock.http.answers import Event
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id, ulid
 from penstock.providers.base import Call
 from penstock.telemetry.logs import log
 
-FEATURE: Final = "conversations"
 READ: Final = "ai:conversations:read"
 WRITE: Final = ("ai:conversations:write", "ai:conversations:create")
 DELETE: Final = ("ai:conversations:delete", "ai:conversations:write")
-REASONING: Final = "ai:conversations:reasoning"
-WEB_SEARCH: Final = "ai:conversations:webSearch"
 
-_DELETED = "conversations:deleted"
 _HISTORY = 200
-_STOP_WITHIN_S = 1.0
-_CLOSE_WITHIN_S = 5.0
 _TITLE_WITHIN_S = 20.0
-_MOST_TITLES = 64
-_AGAIN_AFTER_S = 1.0
-_KINDS = {"document": "document", "file": "file", "web-resource": "web resource"}
 
 
 class Page(msgspec.Struct, frozen=True):
     rows: list[ConversationRow]
     next_cursor: str | None
     previous_cursor: str | None
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A message that may be sent: it was checked against its model."""
-
-    model: str
-    text: str
-    content: list[dict[str, Any]]
-    limit: int
-    reasoning: bool
 
 
 class Conversations:
@@ -97,11 +70,9 @@ class Conversations:
         self._catalog = catalog
         self._inference = inference
         self._locks = Locks(leases, wait_s=lock_wait_s)
-        self._broadcast = broadcast
         self._clock = clock or SystemClock()
         self._titles = Titles(inference)
-        self._running: dict[str, Turn] = {}
-        self._titling: set[asyncio.Task[str | None]] = set()
+        self._running = RunningTurns(self._locks, broadcast)
 
     # --- conversations -----------------------------------------------------------------------------------------------
 
@@ -168,7 +139,7 @@ class Conversations:
         caller.require(*DELETE)
         async with self._database.reading() as tx:
             row = await ConversationRepository(tx, caller).get(conversation_id)
-        await self._stop(row.row_id)
+        await self._running.stop(row.row_id)
         async with self._database.transaction() as tx:
             if not await ConversationRepository(tx, caller).delete(row.row_id):
                 raise ConversationNotFound
@@ -196,36 +167,17 @@ class Conversations:
         caller.require(*WRITE)
         async with self._database.reading() as tx:
             row_id = (await ConversationRepository(tx, caller).get(conversation_id)).row_id
-        asked = self._checked(caller, message)
+        asked = checked(self._catalog.current, caller, message)
         lock = await self._locks.take(row_id, lambda: self._pulse(row_id))
         try:
             turn = await whatever_happens(self._begin(caller, conversation_id, row_id, message, asked, lock, record))
         except BaseException:
             await whatever_happens(self._locks.release(lock))
             raise
-        self._running[row_id] = turn
+        self._running.add(turn)
         events = turn.events()
         await anext(events)
         return events
-
-    def _checked(self, caller: Caller, message: NewMessage) -> Asked:
-        content = [_stored(item, place) for place, item in enumerate(message.content)]
-        wishes = message.capabilities
-        if wishes.web_search is not None:
-            caller.require(WEB_SEARCH)
-            log.warning("web search was asked for and is not enabled", model=message.model)
-        if wishes.reasoning is not None:
-            caller.require(REASONING)
-        able = candidates(self._catalog.current, caller, message.model, FEATURE, reasoning=wishes.reasoning is not None)
-        reasons = all(one.model.reasoning for one in able)
-        if wishes.reasoning is not None and not reasons:
-            log.warning("reasoning was asked for and is not enabled", model=message.model)
-        limit = min(one.model.limits.max_context_length for one in able)
-        text = user_text(message.prompt, content)
-        if len(text) > limit:
-            raise ContextTooLarge(len(text), limit, message.model)
-        model = AGENT if message.model in AGENT_NAMES else message.model
-        return Asked(model, text, content, limit, wishes.reasoning is not None and reasons)
 
     async def _pulse(self, row_id: str) -> datetime | None:
         async with self._database.reading() as tx:
@@ -268,7 +220,7 @@ class Conversations:
             answer_id=answer.id,
             deltas=self._inference.stream(caller, asked.model, call, feature=FEATURE, record=record),
             make_title=(lambda: self._name(caller, row_id, asked)) if needs_title else None,
-            on_close=self._forget,
+            on_close=self._running.forget,
         )
 
     def _answer_row(self) -> MessageRow:
@@ -305,74 +257,11 @@ class Conversations:
         async with self._database.transaction() as tx:
             return await MessageRepository(tx, row_id).name(title)
 
-    # --- running turns -----------------------------------------------------------------------------------------------
-
     async def watch(self) -> None:
-        """Stop answers whose conversation is deleted on another replica; at the end, stop those that still run.
-
-        Without coordination an answer notices by itself, within its next beat.
-        """
-        try:
-            while True:
-                with suppress(CoordinationUnavailable):
-                    await self._listen()
-                await asyncio.sleep(_AGAIN_AFTER_S)
-        finally:
-            await whatever_happens(self._stop_all())
-
-    async def _listen(self) -> None:
-        async with self._broadcast.subscribe(_DELETED) as deleted:
-            async for row_id in deleted:
-                turn = self._running.get(row_id.decode())
-                if turn is not None:
-                    turn.stop(ConversationDeleted())
-
-    async def _stop(self, row_id: str) -> None:
-        """Stop the turn of a conversation, here or elsewhere, and wait a little for its end."""
-        with suppress(CoordinationUnavailable, TimeoutError):
-            async with asyncio.timeout(_STOP_WITHIN_S):
-                turn = self._running.get(row_id)
-                if turn is not None:
-                    turn.stop(ConversationDeleted())
-                    await turn.closed.wait()
-                elif not await self._locks.is_free(row_id):
-                    await self._broadcast.publish(_DELETED, row_id.encode())
-                    await self._locks.freed(row_id)
-
-    async def _stop_all(self) -> None:
-        for title in self._titling:
-            title.cancel()
-        turns = list(self._running.values())
-        for turn in turns:
-            turn.stop(Stopping())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_WITHIN_S):
-                for turn in turns:
-                    await turn.closed.wait()
-                await asyncio.gather(*self._titling, return_exceptions=True)
-
-    def _forget(self, turn: Turn) -> None:
-        """A turn is over. Its title may still be on its way: it is waited for in the background, within bounds."""
-        if self._running.get(turn.conversation_row_id) is turn:
-            del self._running[turn.conversation_row_id]
-        titling = turn.titling
-        if titling is None or titling.done():
-            return
-        if len(self._titling) >= _MOST_TITLES:
-            titling.cancel()
-        self._titling.add(titling)
-        titling.add_done_callback(self._titling.discard)
+        """Runs beside the service: see `RunningTurns.watch`."""
+        await self._running.watch()
 
 
 async def _history(messages: MessageRepository, row: ConversationRow) -> list[Said]:
     rows = await messages.latest(row.next_position, _HISTORY)
     return [Said(one.role, one.prompt or "", one.content) for one in rows]
-
-
-def _stored(item: ContentItem, place: int) -> dict[str, Any]:
-    """A content item as it is kept and shown. Raises ContentNotFound for what this conversation cannot have."""
-    if isinstance(item, TextItem | SelectionItem):
-        return {"type": item.type, "content": item.content}
-    if isinstance(item, McpToolContextItem):
-        raise ContentNotFound("MCP server", item.mcp_server_name, f"content.{place}.mcpServerName")
-    raise ContentNotFound(_KINDS[item.type], item.id, f"content.{place}.id")

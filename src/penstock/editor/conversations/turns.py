@@ -130,8 +130,10 @@ class Turn:
                 yield event
             self._check_outcome(self._talking)
             await whatever_happens(self._end(COMPLETE))
-            async for event in self._late_title():
-                yield event
+            await self._wait_for_title()
+            while not self._inbox.empty():
+                if (late := self._inbox.get_nowait()) is not None:
+                    yield late
             yield Event("done", {})
         except Exception:
             end = ABORTED if self._why is not None else FAILED
@@ -194,14 +196,10 @@ class Turn:
             self._inbox.put_nowait(Event("conversation-title", {"conversationTitle": title}))
         return title
 
-    async def _late_title(self) -> AsyncGenerator[Event, None]:
-        """The title, if it comes soon after the answer; else it is stored without a word."""
+    async def _wait_for_title(self) -> None:
+        """It is told if it comes soon after the answer; else it is stored without a word."""
         if self.titling is not None:
             await asyncio.wait((self.titling,), timeout=_TITLE_WAIT_S)
-        while not self._inbox.empty():
-            event = self._inbox.get_nowait()
-            if event is not None:
-                yield event
 
     async def _close(self, end: str) -> None:
         try:
