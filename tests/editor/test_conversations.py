@@ -1,9 +1,10 @@
 """Conversations without HTTP around them, on every database."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 
 import pytest
@@ -290,6 +291,43 @@ async def test_many_conversations_are_answered_at_once(room: Room) -> None:
             return [event.name async for event in events][-1]
 
     assert await asyncio.gather(*(whole(name) for name in names)) == ["done"] * 12
+
+
+async def test_whatever_meets_on_three_replicas_every_answer_is_ended(room: Room) -> None:
+    replicas = [room.another() for _ in range(3)]
+    watching = [asyncio.create_task(replica.watch()) for replica in replicas]
+    expected = (ConversationNotFound, ConversationExists, ConversationInUse, ConversationDeleted)
+
+    async def user(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(20):
+            with suppress(*expected):
+                await _something(chance, chance.choice(replicas), f"c{chance.randrange(3)}")
+
+    await asyncio.gather(*(user(number) for number in range(6)))
+    for one in watching:
+        one.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    assert "writing" not in {row.state for row in await room.rows()}
+
+
+async def _something(chance: random.Random, replica: Conversations, conversation_id: str) -> None:
+    match chance.randrange(8):
+        case 0:
+            await replica.delete(ANN, conversation_id)
+        case 1 | 2:
+            await replica.create(ANN, new(id=conversation_id))
+        case 3:
+            await replica.change(ANN, conversation_id, ConversationChanges(pinned=True))
+        case 4:
+            await replica.visit(ANN, conversation_id)
+        case _:
+            patience = chance.randrange(6)
+            async with aclosing(await say(replica, to=conversation_id)) as events:
+                async for _ in events:
+                    patience -= 1
+                    if patience < 0:
+                        break
 
 
 def _pair() -> tuple[MessageRow, MessageRow]:

@@ -32,11 +32,15 @@ class ConversationRepository:
         except AlreadyExists as error:
             raise ConversationExists from error
 
-    async def get(self, conversation_id: str) -> ConversationRow:
-        """Raises ConversationNotFound, also for another user's."""
+    async def get(self, conversation_id: str, *, to_change: bool = False) -> ConversationRow:
+        """`to_change` locks the row until the transaction ends: nobody deletes it in between.
+
+        Raises ConversationNotFound, also for another user's.
+        """
         found = None
         if is_storable_id(conversation_id):
-            found = await self._tx.scalar(self._mine().where(ConversationRow.id == conversation_id))
+            query = self._mine().where(ConversationRow.id == conversation_id)
+            found = await self._tx.scalar(query.with_for_update() if to_change else query)
         if found is None:
             raise ConversationNotFound
         return found

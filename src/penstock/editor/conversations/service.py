@@ -112,7 +112,7 @@ class Conversations:
         """Look at one conversation, which moves `last_visited_at`. Raises MissingPermission, ConversationNotFound."""
         caller.require(READ)
         async with self._database.transaction() as tx:
-            row = await ConversationRepository(tx, caller).get(conversation_id)
+            row = await ConversationRepository(tx, caller).get(conversation_id, to_change=True)
             row.last_visited_at = self._clock.now()
         return row
 
@@ -123,7 +123,7 @@ class Conversations:
         """
         caller.require(*WRITE)
         async with self._database.transaction() as tx:
-            row = await ConversationRepository(tx, caller).get(conversation_id)
+            row = await ConversationRepository(tx, caller).get(conversation_id, to_change=True)
             for field, name in (("title", "title"), ("pinned", "pinned"), ("group", "group_name")):
                 if (value := getattr(changes, field)) is not None:
                     setattr(row, name, value)
@@ -196,7 +196,7 @@ class Conversations:
         """Commit the message and the place of its answer."""
         answer = self._answer_row()
         async with self._database.transaction() as tx:
-            row = await ConversationRepository(tx, caller).get(conversation_id)
+            row = await ConversationRepository(tx, caller).get(conversation_id, to_change=True)
             if row.row_id != row_id:
                 raise ConversationNotFound
             messages = MessageRepository(tx, row_id)
