@@ -110,8 +110,8 @@ class Unavailable(PenstockError):
 class UpstreamError(PenstockError):
     """A model provider failed. `providers/failures.py` has one class per kind of failure.
 
-    `upstream_status` is the provider's HTTP status, None when the transport failed; `upstream_code` its own code or type,
-    as it spells it.
+    `upstream_status` is the provider's HTTP status, None when the transport failed; `upstream_code` is its own code or
+    type, as it spells it.
     """
 
     status, code = 502, "upstream_error"

@@ -5,7 +5,7 @@ a router, and turns whatever was raised into the face's error. Nothing below it 
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from penstock.errors import (
@@ -18,7 +18,7 @@ from penstock.errors import (
 )
 from penstock.http.answers import send_error, unexpected
 from penstock.http.bodies import BodyTooLarge, bounded
-from penstock.http.faces import face_of
+from penstock.http.faces import Header, face_of
 from penstock.http.incoming import SCOPE_KEY, AsgiApp, Incoming, Message, Receive, Scope, Send
 from penstock.http.origins import Origins
 from penstock.telemetry.logs import bind_request, log
@@ -55,12 +55,9 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError("only HTTP is served")
-        headers: dict[bytes, bytes] = {}
-        repeated = None
-        for name, value in scope["headers"]:
-            if name in headers and name in _ONCE:
-                repeated = name
-            headers.setdefault(name, value)
+        sent = scope["headers"]
+        headers: dict[bytes, bytes] = dict(sent)
+        repeated = None if len(headers) == len(sent) else _repeated(sent)
         authorization = headers.get(b"authorization")
         path: str = scope["path"]
         incoming = Incoming(scope, face_of(path, authorization))
@@ -166,6 +163,12 @@ class _Repeated(InvalidRequest):
             explanation="Which one counts would be a guess, and a proxy in between may guess differently.",
             action=f"Send `{header}` once.",
         )
+
+
+def _repeated(sent: Sequence[Header]) -> bytes | None:
+    """The name of a header that may come once, and came twice."""
+    names = [name for name, _ in sent]
+    return next((name for name in _ONCE if names.count(name) > 1), None)
 
 
 def _report(incoming: Incoming, error: PenstockError) -> None:

@@ -180,9 +180,9 @@ class Provider:
         try:
             if not 200 <= response.status < 300:
                 raise explain(await self._failure(response))
-            content_type = next((value for name, value in response.headers if name == b"content-type"), b"")
+            content_type = _content_type(response)
             reader = translation.reader(
-                self.wire, self._quirks, content_type=content_type.decode("latin-1"), sent_bytes=len(exchange.body)
+                self.wire, self._quirks, content_type=content_type, sent_bytes=len(exchange.body)
             )
             answer = Answer(response, reader, explain)
             await self._begin(answer)
@@ -266,6 +266,13 @@ class Provider:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def _content_type(response: Response) -> str:
+    for name, value in response.headers:
+        if name == b"content-type":
+            return value.decode("latin-1")
+    return ""
 
 
 def _other_key(error: UpstreamError) -> bool:
