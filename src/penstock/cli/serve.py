@@ -19,6 +19,7 @@ from penstock.settings import EXIT_CODE, Settings, SettingsError, load_settings,
 
 if TYPE_CHECKING:
     from penstock.app import House
+    from penstock.coordination.base import CoordinationUnavailable
 
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h
 EXIT_PORT_TAKEN = 98
@@ -112,11 +113,21 @@ async def _serve(settings: Settings, *, demo: bool, sockets: list[socket.socket]
     except CannotPrepare as error:
         _stop(str(error), EXIT_UNAVAILABLE)
     except CoordinationUnavailable as error:
-        _stop("\n".join(text for text in (error.message, error.explanation, error.action) if text), EXIT_UNAVAILABLE)
+        _stop(_redis_away(settings, error), EXIT_UNAVAILABLE)
     except SecretsUnreadable as error:
         _stop("\n".join(text for text in (error.message, error.explanation, error.action) if text), EXIT_CODE)
     except Refused as error:
         _stop(render(error.problems), EXIT_CODE)
+
+
+def _redis_away(settings: Settings, error: "CoordinationUnavailable") -> str:
+    where = settings.redis.where() if settings.redis is not None else ""
+    return (
+        f"Redis at {where} did not answer within {settings.server.startup_retry_s:g} s.\n"
+        f"{error.explanation or error.message}\n"
+        "Check REDIS_HOST and REDIS_PORT. In a container the host is the name of the Redis service, never `localhost`, "
+        "and both must be on one network."
+    )
 
 
 def _settle_memory() -> None:
