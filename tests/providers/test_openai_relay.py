@@ -11,7 +11,9 @@ from penstock.errors import InvalidRequest, UpstreamError
 from penstock.providers.base import Delta, Quirks, Usage
 from penstock.providers.failures import ContextTooLong, Failure, ShapeMismatch, Truncated
 from penstock.providers.wires.openai_reader import ChatReader
-from penstock.providers.wires.openai_relay import RelayStream, RelayWhole, read_request
+from penstock.providers.wires.openai_relay import RelayStream
+from penstock.providers.wires.openai_request import read_request
+from penstock.providers.wires.openai_whole import RelayWhole
 from tests.providers.streams import (
     DONE,
     ERROR_SHAPES,
@@ -384,3 +386,27 @@ def test_any_body_is_a_request_or_refused(body: bytes) -> None:
     except InvalidRequest:
         return
     assert request.encode("m", add_usage=True)
+
+
+# --- hostile nesting
+
+
+@pytest.mark.parametrize("at", ['{"choices":[{"delta":{"content":"x"}}],"usage":%s}', '{"error":%s}', "%s"])
+def test_an_event_nested_without_end_fails_the_stream_and_nothing_else(at: str) -> None:
+    deep = "[" * 50_000 + "]" * 50_000
+    with pytest.raises(UpstreamError):
+        relay([b"data: " + (at % deep).encode() + b"\n\n"])
+
+
+def test_a_document_nested_without_end_fails_the_call_and_nothing_else() -> None:
+    reader = RelayWhole()
+    reader.feed(b'{"choices":[],"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}")
+    with pytest.raises(UpstreamError):
+        reader.end()
+
+
+def test_a_document_nested_without_end_where_a_stream_was_asked_for_fails_too() -> None:
+    reader = RelayStream(keep_usage_chunk=True, content_type="application/json")
+    reader.feed(b'{"choices":[{"message":{"content":"x"}}],"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}")
+    with pytest.raises(UpstreamError):
+        reader.end()

@@ -23,7 +23,9 @@ from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
 from penstock.http.presence import Presence
 from penstock.providers.base import Exchange, Quirks, Reader, Wire
-from penstock.providers.wires.openai_relay import ChatRequest, RelayStream, RelayWhole, read_request
+from penstock.providers.wires.openai_relay import RelayStream
+from penstock.providers.wires.openai_request import ChatRequest, read_request
+from penstock.providers.wires.openai_whole import RelayWhole
 
 CHAT_PATH = "/oai/v1/chat/completions"
 

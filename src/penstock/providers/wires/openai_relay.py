@@ -1,17 +1,17 @@
-"""The same wire in and out: an OpenAI client in front of an OpenAI-like upstream, byte for byte.
+"""A streamed answer between an OpenAI client and an OpenAI-like upstream: forwarded byte for byte.
 
-The client's body goes on as it came, but for the model's name. The answer is looked at for usage, finish, errors.
+It is looked at for content, usage, finish and errors only. What has no stream is read by `openai_whole.py`.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from penstock.errors import InvalidRequest, UpstreamError
+from penstock.errors import UpstreamError
 from penstock.kit.sse import SseEvent, SseReader, SseTooLarge, encode_event
 from penstock.providers.base import FinishReason, Quirks, Usage
 from penstock.providers.failures import broken_finish, from_event, shape_mismatch, truncated
-from penstock.providers.json_text import NotJson, encode_json, lenient_json, repair_escapes
+from penstock.providers.json_text import NotJson, encode_json, lenient_json
 from penstock.providers.transport.base import MAX_BODY_BYTES
 from penstock.providers.wires.openai_reader import (
     DONE,
@@ -21,7 +21,7 @@ from penstock.providers.wires.openai_reader import (
     too_deep,
     unreadable,
 )
-from penstock.providers.wires.openai_usage import PlainUsage, estimated, reported_usage, usage_of
+from penstock.providers.wires.openai_usage import estimated, reported_usage, usage_of, visible_chars
 
 DONE_FRAME = b"data: [DONE]\n\n"
 
@@ -29,135 +29,7 @@ DONE_FRAME = b"data: [DONE]\n\n"
 # size it goes out, content or not.
 _MAX_PREAMBLE_BYTES = 64 * 1024
 
-
-# --- the request ----------------------------------------------------------------------------------------------------
-
-
-class ChatRequest:
-    """A client's request. Every field but `model` and `stream_options` keeps its bytes, unknown ones too."""
-
-    __slots__ = ("_fields", "model", "stream", "wants_usage")
-
-    def __init__(self, fields: dict[str, msgspec.Raw], model: str, stream: bool, wants_usage: bool) -> None:
-        self._fields = fields
-        self.model = model
-        self.stream = stream
-        self.wants_usage = wants_usage
-        """The client asked for the usage chunk of a stream."""
-
-    def encode(self, upstream_model: str, *, add_usage: bool) -> bytes:
-        """The body for the provider. `add_usage` asks for the counts of a stream, if the client did not."""
-        fields = self._fields.copy()
-        fields["model"] = msgspec.Raw(_encode(upstream_model))
-        if add_usage and self.stream and not self.wants_usage:
-            fields["stream_options"] = _with_usage(fields.get("stream_options"))
-        return _encode(fields)
-
-
-_encode = msgspec.json.Encoder().encode
-_fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_text_of = msgspec.json.Decoder(str).decode
 _object_of = msgspec.json.Decoder(dict[str, Any]).decode
-_USAGE_ONLY = msgspec.Raw(b'{"include_usage":true}')
-_NULL = b"null"
-
-
-def read_request(body: bytes) -> ChatRequest:
-    """Read the body of `POST /chat/completions` as far as the relay needs it. Raises InvalidRequest."""
-    if b"\\ud" in body or b"\\uD" in body:
-        body = repair_escapes(body)
-    try:
-        fields = _fields_of(body)
-        if not body.isascii():
-            body.decode()  # the decoder looks at the keys only; a provider would refuse the rest
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unreadable_body(body, error) from error
-    model = fields.get("model")
-    if model is None:
-        raise InvalidRequest("`model` is missing.", action="Name the model to be used.", param="model")
-    stream = _flag(fields, "stream")
-    _check_messages(fields.get("messages"))
-    options = fields.get("stream_options")
-    wants_usage = options is not None and _asks_for_usage(options)
-    return ChatRequest(fields, _model_name(model), stream, wants_usage)
-
-
-def _model_name(raw: msgspec.Raw) -> str:
-    try:
-        name = _text_of(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest("`model` must be a string.", param="model") from error
-    if not name:
-        raise InvalidRequest("`model` is empty.", action="Name the model to be used.", param="model")
-    return name
-
-
-def _flag(fields: dict[str, msgspec.Raw], name: str) -> bool:
-    raw = fields.get(name)
-    if raw is None:
-        return False
-    value = bytes(raw)
-    if value == b"true":
-        return True
-    if value in (b"false", _NULL):
-        return False
-    raise InvalidRequest(f"`{name}` must be true or false.", param=name)
-
-
-def _check_messages(raw: msgspec.Raw | None) -> None:
-    if raw is None:
-        raise InvalidRequest("`messages` is missing.", param="messages")
-    beginning = memoryview(raw)[:64].tobytes()
-    if beginning[:1] != b"[":
-        raise InvalidRequest("`messages` must be an array.", param="messages")
-    if beginning[1:].lstrip()[:1] == b"]":
-        raise InvalidRequest("`messages` is empty.", action="Send at least one message.", param="messages")
-
-
-def _asks_for_usage(raw: msgspec.Raw) -> bool:
-    if bytes(raw) == _NULL:
-        return False
-    try:
-        return _object_of(raw).get("include_usage") is True
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest("`stream_options` must be an object.", param="stream_options") from error
-
-
-def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
-    if options is None or bytes(options) == _NULL:
-        return _USAGE_ONLY
-    return msgspec.Raw(_encode(_object_of(options) | {"include_usage": True}))
-
-
-def _unreadable_body(body: bytes, error: Exception) -> InvalidRequest:
-    if isinstance(error, RecursionError):
-        return InvalidRequest("The request body is too deeply nested.")
-    if isinstance(error, msgspec.ValidationError):
-        return InvalidRequest("The request body must be a JSON object.")
-    if isinstance(error, UnicodeDecodeError):
-        return InvalidRequest("The request body is not UTF-8.")
-    if not body.strip():
-        return InvalidRequest("The request body is empty.", action="Send a JSON object.")
-    line, column, what = _place_of(body, error)
-    return InvalidRequest(
-        f"The request body is not valid JSON: line {line}, column {column}: {what}.",
-        action="Mind trailing commas, quotes, and that the body is sent whole.",
-        data={"line": line, "column": column},
-    )
-
-
-def _place_of(body: bytes, error: Exception) -> tuple[int, int, str]:
-    """Line and column, from 1. The fast decoder names a byte, or says that the text ends too early."""
-    text, _, place = str(error).partition(" (byte ")
-    offset = int(place[:-1]) if place[:-1].isdigit() else len(body)
-    before = body[:offset]
-    line = before.count(b"\n") + 1
-    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-    what = text.removeprefix("JSON is malformed: ")
-    return line, column, "it ends too early" if offset == len(body) else what
-
-
-# --- the streamed answer --------------------------------------------------------------------------------------------
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -424,7 +296,7 @@ class RelayStream:
             if not isinstance(choice, dict):
                 continue
             delta = choice.get("delta")
-            visible = _visible_chars(delta) if isinstance(delta, dict) else 0
+            visible = visible_chars(delta) if isinstance(delta, dict) else 0
             if visible:
                 self._chars += visible
                 self.begun = self._has_content = True
@@ -476,134 +348,3 @@ def _as_delta(choice: dict[str, Any]) -> dict[str, Any]:
     if isinstance(calls, list):
         delta["tool_calls"] = [{"index": at} | call for at, call in enumerate(calls) if isinstance(call, dict)]
     return choice | {"delta": delta}
-
-
-def _visible_chars(delta: dict[str, Any]) -> int:
-    shown = (delta.get("content"), delta.get("refusal"), delta.get("tool_calls"))
-    return sum(map(_chars, shown)) + _chars(delta.get("reasoning_content") or delta.get("reasoning"))
-
-
-def _chars(value: Any) -> int:
-    """The size of a text, or about that of the texts inside a list or object."""
-    if isinstance(value, str):
-        return len(value)
-    return len(encode_json(value)) if value and isinstance(value, list | dict) else 0
-
-
-_ORDINARY_ENDS = frozenset({"stop", "length", "tool_calls", "content_filter"})
-
-# --- the whole answer -----------------------------------------------------------------------------------------------
-
-
-class _WholeChoice(msgspec.Struct, gc=False):
-    message: msgspec.Raw
-    finish_reason: str | None = None
-
-
-class _Whole(msgspec.Struct, gc=False):
-    """An answer in which nothing is odd: nearly every one."""
-
-    choices: list[_WholeChoice]
-    usage: PlainUsage
-    error: None = None
-    object: Literal["chat.completion"] | None = None
-    type: None = None
-
-
-_whole_of = msgspec.json.Decoder(_Whole).decode
-
-
-class RelayWhole:
-    """A `Reader` that returns the whole body at the end, byte for byte, once it is known to be an answer."""
-
-    def __init__(self, *, content_type: str = "", sent_bytes: int = 0) -> None:
-        self.begun = False
-        self.complete = False
-        self.terminated = False
-        self.usage: Usage | None = None
-        self.finish: FinishReason | None = None
-        self.failure: UpstreamError | None = None
-        self._content_type = content_type.lower()
-        self._sent_bytes = sent_bytes
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> bytes:
-        if self.failure is not None:
-            raise self.failure
-        self._size += len(data)
-        if self._size > MAX_BODY_BYTES:
-            self._pieces.clear()
-            self.failure = shape_mismatch("more than 64 MiB")
-            raise self.failure
-        self._pieces.append(data)
-        return b""
-
-    def end(self) -> bytes:
-        if self.failure is not None:
-            raise self.failure
-        try:
-            body = self._checked(b"".join(self._pieces))
-        except UpstreamError as error:
-            self.failure = error
-            raise
-        except RecursionError as error:
-            self.failure = too_deep()
-            raise self.failure from error
-        self.begun = self.complete = self.terminated = True
-        return body
-
-    def estimate(self) -> Usage:
-        """Tokens of a call that is given up: what was sent is known, what would have come is not."""
-        return self.usage or estimated(self._sent_bytes, 0)
-
-    def _checked(self, body: bytes) -> bytes:
-        return body if self._is_plain(body) else self._checked_with_care(body)
-
-    def _is_plain(self, body: bytes) -> bool:
-        try:
-            answer = _whole_of(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
-        usage = answer.usage.neutral()
-        if usage is None or not answer.choices:
-            return False
-        for choice in answer.choices:
-            if choice.finish_reason not in _ORDINARY_ENDS:
-                return False
-        self.usage = usage
-        self.finish = neutral_finish(str(answer.choices[0].finish_reason))
-        return True
-
-    def _checked_with_care(self, body: bytes) -> bytes:
-        # Some servers keep the connection alive with blank lines before the document.
-        document = body.strip()
-        if not document:
-            raise truncated(empty=True)
-        try:
-            answer = lenient_json(document)
-        except NotJson as error:
-            raise self._unreadable(document) from error
-        if (failure := from_event(answer)) is not None:
-            raise failure
-        if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
-            raise shape_mismatch("a document without choices", document)
-        visible = self._look(answer["choices"])
-        self.usage = usage_of(reported_usage(answer)) or estimated(self._sent_bytes, visible)
-        return body
-
-    def _look(self, choices: list[Any]) -> int:
-        visible = 0
-        for choice in choices:
-            if not isinstance(choice, dict):
-                continue
-            message = choice.get("message")
-            visible += _visible_chars(message) if isinstance(message, dict) else 0
-            reason = choice.get("finish_reason")
-            self.finish = self.finish or neutral_finish(reason if isinstance(reason, str) else "stop")
-        return visible
-
-    def _unreadable(self, document: bytes) -> UpstreamError:
-        if document[:1] == b"<" or "text/html" in self._content_type:
-            return shape_mismatch("an HTML page", document)
-        return shape_mismatch("a document that is not JSON", document)

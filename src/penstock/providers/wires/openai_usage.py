@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock.providers.base import Usage
+from penstock.providers.json_text import encode_json
 
 CHARS_PER_TOKEN = 4
 
@@ -110,3 +111,16 @@ def _count(value: Any) -> int:
         return max(int(value), 0)
     except (ValueError, OverflowError):
         return 0
+
+
+def visible_chars(delta: Mapping[str, Any]) -> int:
+    """How much of a message or delta the caller gets to see, for an estimate."""
+    shown = (delta.get("content"), delta.get("refusal"), delta.get("tool_calls"))
+    return sum(map(_chars, shown)) + _chars(delta.get("reasoning_content") or delta.get("reasoning"))
+
+
+def _chars(value: Any) -> int:
+    """The size of a text, or about that of the texts inside a list or object."""
+    if isinstance(value, str):
+        return len(value)
+    return len(encode_json(value)) if value and isinstance(value, list | dict) else 0

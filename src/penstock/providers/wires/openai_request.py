@@ -1,0 +1,132 @@
+"""A chat request on its way to an upstream of the same wire: every field keeps its bytes, but for the model."""
+
+from typing import Any
+
+import msgspec
+
+from penstock.errors import InvalidRequest
+from penstock.providers.json_text import repair_escapes
+
+
+class ChatRequest:
+    """A client's request. Every field but `model` and `stream_options` keeps its bytes, unknown ones too."""
+
+    __slots__ = ("_fields", "model", "stream", "wants_usage")
+
+    def __init__(self, fields: dict[str, msgspec.Raw], model: str, stream: bool, wants_usage: bool) -> None:
+        self._fields = fields
+        self.model = model
+        self.stream = stream
+        self.wants_usage = wants_usage
+        """The client asked for the usage chunk of a stream."""
+
+    def encode(self, upstream_model: str, *, add_usage: bool) -> bytes:
+        """The body for the provider. `add_usage` asks for the counts of a stream, if the client did not."""
+        fields = self._fields.copy()
+        fields["model"] = msgspec.Raw(_encode(upstream_model))
+        if add_usage and self.stream and not self.wants_usage:
+            fields["stream_options"] = _with_usage(fields.get("stream_options"))
+        return _encode(fields)
+
+
+_encode = msgspec.json.Encoder().encode
+_fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_text_of = msgspec.json.Decoder(str).decode
+_object_of = msgspec.json.Decoder(dict[str, Any]).decode
+_USAGE_ONLY = msgspec.Raw(b'{"include_usage":true}')
+_NULL = b"null"
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """Read the body of `POST /chat/completions` as far as the relay needs it. Raises InvalidRequest."""
+    if b"\\ud" in body or b"\\uD" in body:
+        body = repair_escapes(body)
+    try:
+        fields = _fields_of(body)
+        if not body.isascii():
+            body.decode()  # the decoder looks at the keys only; a provider would refuse the rest
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _unreadable_body(body, error) from error
+    model = fields.get("model")
+    if model is None:
+        raise InvalidRequest("`model` is missing.", action="Name the model to be used.", param="model")
+    stream = _flag(fields, "stream")
+    _check_messages(fields.get("messages"))
+    options = fields.get("stream_options")
+    wants_usage = options is not None and _asks_for_usage(options)
+    return ChatRequest(fields, _model_name(model), stream, wants_usage)
+
+
+def _model_name(raw: msgspec.Raw) -> str:
+    try:
+        name = _text_of(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest("`model` must be a string.", param="model") from error
+    if not name:
+        raise InvalidRequest("`model` is empty.", action="Name the model to be used.", param="model")
+    return name
+
+
+def _flag(fields: dict[str, msgspec.Raw], name: str) -> bool:
+    raw = fields.get(name)
+    if raw is None:
+        return False
+    value = bytes(raw)
+    if value == b"true":
+        return True
+    if value in (b"false", _NULL):
+        return False
+    raise InvalidRequest(f"`{name}` must be true or false.", param=name)
+
+
+def _check_messages(raw: msgspec.Raw | None) -> None:
+    if raw is None:
+        raise InvalidRequest("`messages` is missing.", param="messages")
+    beginning = memoryview(raw)[:64].tobytes()
+    if beginning[:1] != b"[":
+        raise InvalidRequest("`messages` must be an array.", param="messages")
+    if beginning[1:].lstrip()[:1] == b"]":
+        raise InvalidRequest("`messages` is empty.", action="Send at least one message.", param="messages")
+
+
+def _asks_for_usage(raw: msgspec.Raw) -> bool:
+    if bytes(raw) == _NULL:
+        return False
+    try:
+        return _object_of(raw).get("include_usage") is True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("`stream_options` must be an object.", param="stream_options") from error
+
+
+def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
+    if options is None or bytes(options) == _NULL:
+        return _USAGE_ONLY
+    return msgspec.Raw(_encode(_object_of(options) | {"include_usage": True}))
+
+
+def _unreadable_body(body: bytes, error: Exception) -> InvalidRequest:
+    if isinstance(error, RecursionError):
+        return InvalidRequest("The request body is too deeply nested.")
+    if isinstance(error, msgspec.ValidationError):
+        return InvalidRequest("The request body must be a JSON object.")
+    if isinstance(error, UnicodeDecodeError):
+        return InvalidRequest("The request body is not UTF-8.")
+    if not body.strip():
+        return InvalidRequest("The request body is empty.", action="Send a JSON object.")
+    line, column, what = _place_of(body, error)
+    return InvalidRequest(
+        f"The request body is not valid JSON: line {line}, column {column}: {what}.",
+        action="Mind trailing commas, quotes, and that the body is sent whole.",
+        data={"line": line, "column": column},
+    )
+
+
+def _place_of(body: bytes, error: Exception) -> tuple[int, int, str]:
+    """Line and column, from 1. The fast decoder names a byte, or says that the text ends too early."""
+    text, _, place = str(error).partition(" (byte ")
+    offset = int(place[:-1]) if place[:-1].isdigit() else len(body)
+    before = body[:offset]
+    line = before.count(b"\n") + 1
+    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+    what = text.removeprefix("JSON is malformed: ")
+    return line, column, "it ends too early" if offset == len(body) else what
