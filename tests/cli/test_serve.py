@@ -41,15 +41,15 @@ def env(upstream: Upstream, tmp_path: Path) -> dict[str, str]:
     return service_env(upstream, tmp_path)
 
 
-def fails(env: Mapping[str, str], timeout_s: float = 60) -> tuple[int, str]:
+def fails(env: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     """Run `penstock serve`, which must end by itself; its exit code and standard error."""
     done = subprocess.run(
-        [sys.executable, "-m", "penstock", "serve"],
+        [sys.executable, "-m", "penstock", "serve", *arguments],
         env={"PORT": str(free_port()), **env},
         cwd=env["STATE_DIR"],
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=60,
     )
     return done.returncode, done.stderr
 
@@ -183,6 +183,25 @@ def test_the_boot_report_says_what_runs_where(env: dict[str, str], upstream: Ups
         assert "coordination in this process" in said
         assert "mock (openai-compatible)" in said
         assert "mock/one, mock/two" in said
+
+
+def test_an_ipv6_address_is_printed_so_that_it_can_be_used(env: dict[str, str]) -> None:
+    if not _has_ipv6():
+        pytest.skip("no IPv6 on this machine")
+    port = free_port()
+    with started(env | {"HOST": "::1", "PORT": str(port)}) as (_, lines):
+        line = next(line for line in lines if "Server is listening" in line)
+        assert f"http://[::1]:{port}" in line
+        assert httpx.get(f"http://[::1]:{port}/health").status_code == 200
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def test_the_boot_report_names_what_is_missing(env: dict[str, str], upstream: Upstream) -> None:
@@ -399,6 +418,12 @@ def test_workers_that_cannot_start_end_the_service_with_their_reason(shared_env:
     code, said = fails(shared_env | {"DATABASE_PORT": str(free_port()), "STARTUP_RETRY_SECONDS": "1"})
     assert code == 69
     assert "DATABASE_HOST" in said
+
+
+def test_the_demo_is_refused_for_several_workers(shared_env: dict[str, str]) -> None:
+    code, said = fails(shared_env, "--demo")
+    assert code == 78
+    assert "WORKERS" in said
 
 
 # --- the demo ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.fakes.openai_upstream import Hold, Stall, Text
-from tests.http.raw import Answer, Raw, connected, head, request
+from tests.http.raw import Answer, connected, head, request
 from tests.service import Service
 
 CHAT = "/oai/v1/chat/completions"
@@ -393,22 +393,29 @@ def test_a_client_that_leaves_in_mid_body_is_logged_as_gone(service: Service, to
         assert line["statusCode"] == 499
 
 
-def _stream_that_nobody_reads(service: Service) -> Raw:
-    raw = Raw(service.port)
-    raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.send(request("POST", CHAT, STREAM, bearer(service)))
-    return raw
-
-
-def test_a_client_that_never_reads_slows_the_upstream_instead_of_filling_memory(service: Service) -> None:
+@pytest.mark.parametrize("surface", ["openai", "editor"])
+def test_a_client_that_never_reads_slows_the_upstream_instead_of_filling_memory(
+    service: Service, token: dict[str, str], surface: str
+) -> None:
+    httpx.post(service.url + "/v1/conversations", headers=token, json={"id": "never-read"})
+    asked = {
+        "openai": request("POST", CHAT, STREAM, bearer(service)),
+        "editor": request(
+            "POST",
+            "/v1/conversations/never-read/messages",
+            b'{"prompt":"x"}',
+            f"Authorization: {token['Authorization']}",
+            "Content-Type: application/json",
+        ),
+    }
     before = _resident_kb(service)
-    piece = Text("x" * 100_000)
-    service.upstream.plays(*[piece] * 1200, Hold())
-    raw = _stream_that_nobody_reads(service)
-    eventually(lambda: len(service.upstream.chats) == 1)
-    time.sleep(1.5)
-    assert _resident_kb(service) - before < 40_000
-    raw.close()
+    service.upstream.plays(*[Text("x" * 50_000)] * 3000, Hold())
+    with connected(service.port) as raw:
+        raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.send(asked[surface])
+        eventually(lambda: len(service.upstream.chats) == 1)
+        time.sleep(1.5)
+        assert _resident_kb(service) - before < 60_000
     eventually(lambda: service.upstream.cancelled == 1)
 
 

@@ -25,8 +25,12 @@ def report(settings: Settings, house: "House") -> None:
         _say(f"{place(problem)}: {problem.message} {problem.fix}", _LEVELS[problem.severity])
     if not settings.allowed_origins:
         _say("ALLOWED_ORIGINS is not set: browsers on other origins cannot call this service.")
-    server = settings.server
-    _say(f"Server is listening on port {server.port}. Address: http://{server.host}:{server.port}")
+    _say(f"Server is listening on port {settings.server.port}. Address: {address(settings)}")
+
+
+def address(settings: Settings) -> str:
+    host, port = settings.server.host, settings.server.port
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _coordination(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from penstock.cli.boot import address
 from penstock.gateway.identity.api_keys import key_from_seed
 from penstock.gateway.identity.errors import ApiKeyExists, TenantExists
 from penstock.kit.crypto import derive_key
@@ -37,11 +38,11 @@ async def prepare_demo(settings: Settings, house: "House") -> Callable[[], None]
 
 
 def _text(settings: Settings, token: str, key: str) -> str:
-    address = f"http://{settings.server.host}:{settings.server.port}"
+    url = address(settings)
     say = json.dumps({"prompt": "Say hi in five words.", "model": "agent-1"})
     chat = json.dumps({"model": "agent-1", "stream": True, "messages": [{"role": "user", "content": "Who are you?"}]})
     return rf"""
-Penstock is ready at {address}
+Penstock is ready at {url}
 
   Environment id   {TENANT}
   User             {USER}
@@ -53,14 +54,14 @@ The editor surface: start a conversation, then stream an answer. Paste this into
 
   TOKEN={token}
   CHAT=smoke-$(date +%s)
-  curl -s {address}/v1/conversations -H "Authorization: Bearer $TOKEN" \
+  curl -s {url}/v1/conversations -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -d "{{\"id\":\"$CHAT\",\"title\":\"Smoke test\"}}" &&
-  curl -sN {address}/v1/conversations/$CHAT/messages -H "Authorization: Bearer $TOKEN" \
+  curl -sN {url}/v1/conversations/$CHAT/messages -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -d '{say}'
 
 The OpenAI surface:
 
-  curl -sN {address}/oai/v1/chat/completions -H 'Authorization: Bearer {key}' \
+  curl -sN {url}/oai/v1/chat/completions -H 'Authorization: Bearer {key}' \
     -H 'Content-Type: application/json' -d '{chat}'
 
 Stop with Ctrl+C.

@@ -34,6 +34,8 @@ def serve(
     if listener is not None:
         _run_worker(settings, demo=False, sockets=[socket.socket(fileno=listener)])
         return
+    if demo and settings.server.workers > 1:
+        _stop("--demo runs in one process: unset WORKERS, or leave --demo out.", EXIT_CODE)
     opened = _listen(settings)
     if settings.server.workers == 1:
         _run_worker(settings, demo=demo, sockets=[opened])

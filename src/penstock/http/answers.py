@@ -1,7 +1,7 @@
 """How answers leave: bodies, errors, and streams of events. The framing rules of `spec/editor-api.md` 0.3 live here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 from penstock.errors import InternalError, PenstockError, Unavailable
 from penstock.http.faces import JSON_TYPE, Header, error_headers
 from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
+from penstock.kit.tasks import set_within, to_the_end
 from penstock.telemetry.logs import log
 
 JSON_HEADERS: list[Header] = [JSON_TYPE]
@@ -25,7 +26,8 @@ STREAM_HEADERS: list[Header] = [
 # One line feed, no blank line: a blank line would dispatch an empty event and break the client (0.3, rule 4).
 _KEEP_ALIVE = b": keep-alive\n"
 
-_MOST_PENDING = 256
+# Events between two writes. Merged ones count too: their text grows for as long as a client does not read.
+_MOST_OFFERED = 256
 
 
 def unexpected(request_id: str) -> InternalError:
@@ -109,6 +111,7 @@ class EventStream(Response):
         self._max_s = max_s
         self._interval_s = interval_s
         self._pending: list[Event] = []
+        self._offered = 0
         self._arrived = asyncio.Event()
         self._ended = asyncio.Event()
         self._room = asyncio.Event()
@@ -127,7 +130,7 @@ class EventStream(Response):
         finally:
             for task in (watcher, writer, producer):
                 task.cancel()
-            await _whatever_happens(self._release(producer, watcher, writer))
+            await to_the_end(self._release(producer, watcher, writer))
         if not writer.cancelled():
             writer.result()
 
@@ -162,7 +165,8 @@ class EventStream(Response):
             self._pending.append(event)
         else:
             self._pending[-1] = merged
-        if len(self._pending) >= _MOST_PENDING:
+        self._offered += 1
+        if self._offered >= _MOST_OFFERED:
             self._room.clear()
         self._arrived.set()
 
@@ -176,18 +180,18 @@ class EventStream(Response):
                 await _piece(send, b"".join(event.encode() for event in batch))
             if ended:
                 break
-            await _within(self._interval_s, self._ended)
+            await set_within(self._interval_s, self._ended)
         if self._failure is not None:
             incoming.outcome = "error"
             await _piece(send, incoming.face.error_frame(self._failure, incoming.id))
         await send({"type": "http.response.body"})
 
     async def _wait_or_keep_alive(self, send: Send) -> None:
-        while not await _within(self._keep_alive_s, self._arrived):
+        while not await set_within(self._keep_alive_s, self._arrived):
             await _piece(send, _KEEP_ALIVE)
 
     def _take(self) -> tuple[list[Event], bool]:
-        batch, self._pending = self._pending, []
+        batch, self._pending, self._offered = self._pending, [], 0
         self._arrived.clear()
         self._room.set()
         return batch, self._ended.is_set()
@@ -197,26 +201,6 @@ async def _piece(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    """Whether `event` was set in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _whatever_happens(clean_up: Coroutine[Any, Any, None]) -> None:
-    """Let `clean_up` run to its end even if this task is cancelled, once more, while it waits."""
-    running = asyncio.ensure_future(clean_up)
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await running
-        raise
