@@ -7,7 +7,8 @@ from typing import Final
 from penstock.coordination.base import Broadcast, CoordinationUnavailable
 from penstock.editor.conversations.errors import ConversationDeleted, Stopping
 from penstock.editor.conversations.locks import Locks
-from penstock.editor.conversations.turns import Turn, whatever_happens
+from penstock.editor.conversations.turns import Turn
+from penstock.kit.tasks import to_the_end
 
 _DELETED: Final = "conversations:deleted"
 _STOP_WITHIN_S = 1.0
@@ -49,7 +50,7 @@ class RunningTurns:
                     await self._listen()
                 await asyncio.sleep(_AGAIN_AFTER_S)
         finally:
-            await whatever_happens(self._stop_all())
+            await to_the_end(self._stop_all())
 
     async def _listen(self) -> None:
         async with self._broadcast.subscribe(_DELETED) as deleted:

@@ -27,7 +27,7 @@ from penstock.editor.conversations.schemas import (
 )
 from penstock.editor.conversations.tables import COMPLETE, WRITING, ConversationRow, MessageRow
 from penstock.editor.conversations.titles import Titles
-from penstock.editor.conversations.turns import Turn, whatever_happens
+from penstock.editor.conversations.turns import Turn
 from penstock.errors import PenstockError
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
@@ -35,6 +35,7 @@ from penstock.gateway.inference.service import CallRecord, Inference
 from penstock.http.answers import Event
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id, ulid
+from penstock.kit.tasks import to_the_end
 from penstock.providers.base import Call
 from penstock.telemetry.logs import log
 
@@ -170,9 +171,9 @@ class Conversations:
         asked = checked(self._catalog.current, caller, message)
         lock = await self._locks.take(row_id, lambda: self._pulse(row_id))
         try:
-            turn = await whatever_happens(self._begin(caller, conversation_id, row_id, message, asked, lock, record))
+            turn = await to_the_end(self._begin(caller, conversation_id, row_id, message, asked, lock, record))
         except BaseException:
-            await whatever_happens(self._locks.release(lock))
+            await to_the_end(self._locks.release(lock))
             raise
         self._running.add(turn)
         events = turn.events()
@@ -246,7 +247,7 @@ class Conversations:
                 title = await self._titles.make(caller, self._catalog.current, asked.model, asked.text)
             if title is None:
                 return None
-            return title if await whatever_happens(self._store_title(row_id, title)) else None
+            return title if await to_the_end(self._store_title(row_id, title)) else None
         except (PenstockError, TimeoutError) as error:
             log.warning("a conversation got no title", reason=str(error) or "no answer in time")
         except Exception as error:

@@ -1,7 +1,7 @@
 """One turn: a message is being answered. What is said is kept while it is said, and however the turn ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from penstock.errors import PenstockError
 from penstock.http.answers import Event
 from penstock.kit.clock import Clock
 from penstock.kit.ids import short_id
+from penstock.kit.tasks import set_within, to_the_end
 from penstock.providers.base import Delta, ReasoningDelta, Source, TextDelta, Warning_
 from penstock.telemetry.logs import log
 
@@ -129,7 +130,7 @@ class Turn:
             while (event := await self._inbox.get()) is not None:
                 yield event
             self._check_outcome(self._talking)
-            await whatever_happens(self._end(COMPLETE))
+            await to_the_end(self._end(COMPLETE))
             await self._wait_for_title()
             while not self._inbox.empty():
                 if (late := self._inbox.get_nowait()) is not None:
@@ -139,7 +140,7 @@ class Turn:
             end = ABORTED if self._why is not None else FAILED
             raise
         finally:
-            await whatever_happens(self._close(end))
+            await to_the_end(self._close(end))
 
     def _check_outcome(self, talking: "asyncio.Task[None]") -> None:
         if self._why is not None:
@@ -158,7 +159,7 @@ class Turn:
 
     async def _beat(self) -> None:
         """Keep the lock and what was said, until the turn is over or was lost. Database work is never cut short."""
-        while not await _within(BEAT_S, self._is_over):
+        while not await set_within(BEAT_S, self._is_over):
             if not await self._locks.keep(self._lock):
                 return self.stop(TakenOver())
             try:
@@ -222,27 +223,6 @@ class Turn:
         self._talking.cancel()
         await asyncio.gather(self._talking, return_exceptions=True)
         return None
-
-
-async def whatever_happens(work: Coroutine[Any, Any, T]) -> T:
-    """Let `work` run to its end even if this task is cancelled while it waits."""
-    running = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait((running,))
-        if not running.cancelled() and (error := running.exception()) is not None:
-            log.warning("a clean-up failed", reason=str(error))
-        raise
-
-
-async def _within(seconds: float, event: asyncio.Event) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _is_web_address(url: str) -> bool:
