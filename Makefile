@@ -8,8 +8,16 @@ export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: install install-dev run test check format bench docs lock clean
 
+# An environment of an older Python, or one without the pip that is needed now, is made again.
+usable := import sys$(if $(UV),,, pip); sys.exit(sys.version_info < (3, 11))
+new_enough := import sys; v = sys.version_info; \
+	sys.exit("Penstock needs Python 3.11 or newer, and $(PYTHON) is %s.%s. Name another: make run PYTHON=python3.11" % v[:2] if v < (3, 11) else 0)
+
 define make_venv
+	@$(PYTHON) -c '$(new_enough)'
+	@$(BIN)/python -c '$(usable)' 2>/dev/null || test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
 	@test -x $(BIN)/python || $(if $(UV),uv venv --quiet --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
+	@echo "Installing the locked packages into $(VENV); the first time this takes a minute."
 endef
 define install_locked
 	@$(if $(UV),uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1),$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1))
