@@ -1,5 +1,6 @@
 """Leases while the primary goes and comes back. The names say who sees what: A and B are two processes."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ class Reachable(Leases):
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
         self.is_there = True
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     def _reach(self) -> Leases:
         if not self.is_there:
@@ -41,6 +44,7 @@ class Reachable(Leases):
         return await self._reach().release(lease)
 
     async def holder(self, key: str) -> bytes | None:
+        await self.answers.wait()
         return await self._reach().holder(key)
 
 
@@ -107,6 +111,19 @@ async def test_a_lease_taken_in_an_outage_is_respected_after_it(world: World, wi
     assert await world.a.release(lease)
     await taken(world.b)
     assert await world.primary.holder("k") is not None
+
+
+async def test_whoever_only_asks_for_a_lease_does_not_cost_its_holder_anything(world: World) -> None:
+    world.primary_goes()
+    lease = await taken(world.a, b"a")
+    world.primary_returns(with_its_data=True)
+    world.b_secondary.answers = asyncio.Event()
+    asking = asyncio.create_task(world.b.acquire("k", TTL_S))
+    await asyncio.sleep(0)
+    assert await world.a.renew(lease, TTL_S)  # in the middle of B's attempt
+    world.b_secondary.answers.set()
+    assert await asking is None
+    assert await world.a.renew(lease, TTL_S)
 
 
 async def test_a_holder_goes_on_when_the_primary_dies(world: World) -> None:

@@ -2,9 +2,9 @@
 
 The rules, and what they are worth:
 
-- `acquire` asks the primary, and then whether somebody holds the key in the secondary: a lease that was taken during
+- `acquire` asks whether somebody holds the key in the secondary, and then the primary: a lease that was taken during
   an outage is respected after it, at the price of one read by primary key. Only when the primary is unavailable the
-  secondary grants.
+  secondary grants. In this order, because a mere attempt must not show in the primary (see the third rule).
 - `renew` and `release` go where the lease is. If the primary dies under a lease, `renew` takes the key in the
   secondary and the holder goes on with the lease it has. If the primary comes back and still knows that lease, the
   lease moves back.
@@ -43,19 +43,15 @@ class FallbackLeases(Leases):
 
     async def acquire(self, key: str, ttl_s: float, holder: bytes = b"") -> Lease | None:
         """Raises CoordinationUnavailable when both stores are away."""
-        if self._grants.get(key) is not None:
+        if self._grants.get(key) is not None or await self._is_held_in_secondary(key):
             return None
         stand_in = None
         try:
             lease = await self._primary.acquire(key, ttl_s, holder)
         except CoordinationUnavailable:
             lease = stand_in = await self._secondary.acquire(key, ttl_s, holder)
-        if lease is None:
-            return None
-        if stand_in is None and await self._is_held_in_secondary(key):
-            await self._give_back(lease)
-            return None
-        self._grants.put(key, _Grant(lease, stand_in), ttl_s)
+        if lease is not None:
+            self._grants.put(key, _Grant(lease, stand_in), ttl_s)
         return lease
 
     async def renew(self, lease: Lease, ttl_s: float) -> bool:
