@@ -1,6 +1,7 @@
 """The boot report: what is on, where, and what is missing. One JSON line each, whatever LOG_LEVEL says."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock import __version__
@@ -12,6 +13,7 @@ from penstock.telemetry.logs import write_line
 if TYPE_CHECKING:
     from penstock.app import House
 
+_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 _LEVELS = {"error": 50, "warning": 40, "info": 30}
 
 
@@ -26,6 +28,11 @@ def report(settings: Settings, house: "House") -> None:
     if not settings.allowed_origins:
         _say("ALLOWED_ORIGINS is not set: browsers on other origins cannot call this service.")
     _say(f"Server is listening on port {settings.server.port}. Address: {address(settings)}")
+    if any(Path(mark).exists() for mark in _CONTAINER_MARKS):
+        port = settings.server.port
+        _say(
+            f"This is a container: publish the port to reach it from outside, and set HOST=0.0.0.0 (-p {port}:{port})."
+        )
 
 
 def address(settings: Settings) -> str:

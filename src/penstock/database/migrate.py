@@ -9,12 +9,12 @@ replicas restart next to new ones, and migrations are backward compatible for on
 
 import asyncio
 import fcntl
+import os
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
@@ -191,7 +191,7 @@ Attempt = Callable[[AsyncConnection], Awaitable[bool]]
 @contextmanager
 def _file_lock(database: Database) -> Iterator[Attempt]:
     """Beside the database file. It stays there: removing a lock file lets two processes in."""
-    with Path(f"{database.options.path}.lock").open("wb") as file:
+    with open(f"{database.options.path}.lock", "wb", opener=_private) as file:
 
         async def attempt(_connection: AsyncConnection) -> bool:
             try:
@@ -201,6 +201,10 @@ def _file_lock(database: Database) -> Iterator[Attempt]:
             return True
 
         yield attempt
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

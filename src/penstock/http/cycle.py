@@ -64,7 +64,7 @@ class Cycle:
             self.on_response = _nothing
             if not self.response_complete and not self.disconnected:
                 self._flush()
-                self.transport.close()
+                self._close()
 
     async def receive(self) -> Message:
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -148,10 +148,14 @@ class Cycle:
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
-            if self.transport.get_write_buffer_size():
-                asyncio.get_running_loop().call_later(self._stalled_s, self.transport.abort)
-            self.transport.close()
+            self._close()
         self.on_response()
+
+    def _close(self) -> None:
+        """When everything is written; a client that does not read it is not waited for without end."""
+        if self.transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(self._stalled_s, self.transport.abort)
+        self.transport.close()
 
     def _flush(self) -> None:
         if self._head is not None:

@@ -138,6 +138,13 @@ def test_a_backend_that_dies_before_its_first_token_is_replaced(
     assert "from the second" in response.text
 
 
+def test_the_metric_log_tells_how_often_a_call_was_tried_also_when_nobody_answered(house: Service) -> None:
+    house.upstream.always_plays(Status(401, {"error": {"message": "Incorrect API key provided"}}))
+    assert ask(house, "keys").status_code == 502
+    line = json.loads(house.wait_for_log('"statusCode":502'))
+    assert (line["attempts"], line["model"], line["provider"]) == (2, "two-keys/keys", "two-keys")
+
+
 def test_nothing_is_tried_again_after_the_first_token(house: Service, second: Upstream) -> None:
     house.upstream.plays(Text("half"), Wait(0.05), Reset())
     response = ask(house, "shared", stream=True)

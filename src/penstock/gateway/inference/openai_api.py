@@ -73,12 +73,11 @@ class ChatCompletions:
     async def _whole(
         self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord
     ) -> None:
-        served = await self._inference.begin(caller, request.model, _Whole(request))
+        served = await self._inference.begin(caller, request.model, _Whole(request), record)
         try:
             pieces = served.answer.ready
             while (piece := await served.answer.next()) is not None:
                 pieces.append(piece)
-            served.fill(record)
         finally:
             served.close()
         await send_body(incoming, send, 200, b"".join(pieces), JSON_HEADERS)
@@ -86,7 +85,7 @@ class ChatCompletions:
     async def _stream(
         self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord
     ) -> None:
-        served = await self._inference.begin(caller, request.model, _Streamed(request))
+        served = await self._inference.begin(caller, request.model, _Streamed(request), record)
         outlet = _Outlet(incoming, send, self._keep_alive_s)
         try:
             await outlet.open()
@@ -97,7 +96,6 @@ class ChatCompletions:
             incoming.outcome = "error"
             await outlet.write(incoming.face.error_frame(error, incoming.id))
         finally:
-            served.fill(record)
             served.close()
             outlet.close()
         await outlet.finish()

@@ -12,7 +12,7 @@ import msgspec
 from penstock.errors import UpstreamError
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
-from penstock.gateway.routing.candidates import Candidate, candidates
+from penstock.gateway.routing.candidates import candidates
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
 from penstock.providers.failures import Failure
 from penstock.providers.provider import Answer, Attempts, Providers
@@ -44,24 +44,17 @@ class CallRecord(msgspec.Struct):
 class Served(Generic[Output]):
     """A call whose answer has begun, and the rest of it. Close it, whatever happens: that frees the upstream."""
 
-    __slots__ = ("answer", "attempts", "candidate", "first_token_s")
+    __slots__ = ("_record", "answer")
 
-    def __init__(self, candidate: Candidate, answer: Answer[Output], attempts: int, first_token_s: float) -> None:
-        self.candidate = candidate
+    def __init__(self, answer: Answer[Output], record: CallRecord) -> None:
         self.answer = answer
-        self.attempts = attempts
-        self.first_token_s = first_token_s
+        self._record = record
 
     def close(self) -> None:
-        self.answer.close()
-
-    def fill(self, record: CallRecord) -> None:
-        record.model = self.candidate.model.slug
-        record.provider = self.candidate.model.provider_key
-        record.attempts = self.attempts
-        record.first_token_s = self.first_token_s
+        """Also writes the usage down, as far as it is known."""
         reader = self.answer.reader
-        record.usage = reader.usage if reader.complete else reader.estimate()
+        self._record.usage = reader.usage if reader.complete else reader.estimate()
+        self.answer.close()
 
 
 class Inference:
@@ -74,13 +67,15 @@ class Inference:
         caller: Caller,
         model: str,
         translation: Translation[Output],
+        record: CallRecord,
         *,
         feature: str | None = None,
         reasoning: bool = False,
     ) -> Served[Output]:
         """Return when an answer has begun. Until then a failure moves on to the next candidate.
 
-        Raises what `routing.candidates` raises, and UpstreamError: the last candidate's failure.
+        `record` says who was asked and how often, also when nobody answers. Raises what `routing.candidates` raises,
+        and UpstreamError: the last candidate's failure.
         """
         started = time.perf_counter()
         attempts = Attempts()
@@ -88,6 +83,7 @@ class Inference:
         for position, candidate in enumerate(found, start=1):
             backend = candidate.backend
             provider = self._providers.of(backend.provider)
+            record.model, record.provider = candidate.model.slug, candidate.model.provider_key
             try:
                 answer = await provider.open(backend.upstream_model, translation, attempts)
             except UpstreamError as error:
@@ -96,7 +92,10 @@ class Inference:
                     raise
                 log.warning("backend failed, trying the next", backend=candidate.model.slug, reason=error.message)
                 continue
-            return Served(candidate, answer, attempts.made, time.perf_counter() - started)
+            finally:
+                record.attempts = attempts.made
+            record.first_token_s = time.perf_counter() - started
+            return Served(answer, record)
         raise AssertionError("candidates are never empty")
 
     async def stream(
@@ -106,9 +105,9 @@ class Inference:
 
         Close the generator (`aclosing`): leaving it early closes the upstream.
         """
-        served = await self.begin(caller, model, _Neutral(call), feature=feature, reasoning=bool(call.reasoning))
+        translation = _Neutral(call)
+        served = await self.begin(caller, model, translation, record, feature=feature, reasoning=bool(call.reasoning))
         try:
-            served.fill(record)
             for deltas in served.answer.ready:
                 for delta in deltas:
                     yield delta
@@ -116,7 +115,6 @@ class Inference:
                 for delta in more:
                     yield delta
         finally:
-            served.fill(record)
             served.close()
 
 
