@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 
 from tests.editor.conftest import Editor, Tenant, eventually
 from tests.fakes.editor_client import EditorClient, Refused
-from tests.fakes.openai_upstream import CutShort, Finish, Hold, Raw, Status, Text
+from tests.fakes.openai_upstream import CutShort, Finish, Hold, Raw, Status, Step, Text
 from tests.service import Service
+
+THOUGHT = Raw(b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "Hm."}}]}\n\n')
 
 
 def test_t_01_an_allowed_origin_is_echoed_and_another_gets_nothing(service: Service) -> None:
@@ -302,12 +304,29 @@ def test_a_failure_in_mid_answer_keeps_what_was_said(service: Service, editor: E
     assert answer["attributes"] == {"failed": True}
 
 
-def test_an_empty_answer_is_an_error_with_a_sentence(service: Service, editor: EditorClient) -> None:
-    service.upstream.plays(Text(""), Finish())
-    reply = editor.said(editor.create(), "Hi")
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ((Text(""), Finish()), "in good order without writing any text."),
+        ((Text(" \n\n"), Finish()), "in good order without writing any text."),
+        ((THOUGHT, Finish()), "after some reasoning"),
+        ((THOUGHT, Finish("length")), "limit of its length while it was still reasoning"),
+        ((Text(""), Finish("length")), "before it had written a word"),
+        ((Text(""), Finish("content_filter")), "(content_filter)"),
+    ],
+)
+def test_an_empty_answer_is_an_error_that_says_why(
+    service: Service, editor: EditorClient, steps: Sequence[Step], said: str
+) -> None:
+    service.upstream.plays(*steps)
+    made = editor.create(title="t")
+    reply = editor.said(made, "Hi")
     assert reply.names[-1] == "error"
     assert "done" not in reply.names
-    assert reply.first("error")["message"].endswith(".")
+    error = reply.first("error")
+    assert error["message"].endswith(".")
+    assert said in f"{error['message']} {error['cause']['explanation']}"
+    assert [item["role"] for item in editor.messages(made)] == ["user"]
 
 
 def test_t_26_a_prompt_that_is_too_long_says_how_long_it_is(editor: EditorClient) -> None:

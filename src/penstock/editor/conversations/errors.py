@@ -3,6 +3,7 @@
 from typing import Any
 
 from penstock.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, Unavailable, UpstreamError
+from penstock.providers.base import FinishReason
 
 
 class ConversationNotFound(NotFound):
@@ -63,7 +64,8 @@ class TakenOver(Conflict):
     def __init__(self) -> None:
         super().__init__(
             "The answer was stopped because the conversation was continued elsewhere.",
-            explanation="This process had stood still for so long that its hold on the conversation ran out.",
+            explanation="Its process had lost its hold on the conversation: it had stood still for too long, "
+            "or Redis had just gone away.",
             action="Open the conversation again to see how it went on.",
         )
 
@@ -80,14 +82,27 @@ class Stopping(Unavailable):
 
 
 class EmptyReply(UpstreamError):
+    """`finish` is the model's own word for its end, `reasoned` whether it thought before (S050, S067)."""
+
     code = "empty_reply"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The model gave an empty answer.",
-            explanation="It ended in good order without writing any text.",
-            action="Send the message again, put another way, or choose another model.",
-        )
+    def __init__(self, finish: FinishReason, *, reasoned: bool) -> None:
+        action = "Send the message again, put another way, or choose another model."
+        if finish == "content_filter":
+            message = "The provider's content filter withheld the answer (content_filter)."
+            explanation = "It judged the answer before the first word of it was sent; such filters are sometimes wrong."
+        elif finish == "length":
+            message = "The model gave an empty answer."
+            explanation = "It came to the limit of its length " + (
+                "while it was still reasoning." if reasoned else "before it had written a word."
+            )
+            action = "Ask for less at a time, switch reasoning off, or choose another model."
+        else:
+            message = "The model gave an empty answer."
+            explanation = (
+                f"It ended in good order without writing any text{', after some reasoning' if reasoned else ''}."
+            )
+        super().__init__(message, explanation=explanation, action=action)
 
 
 class BadCursor(InvalidRequest):

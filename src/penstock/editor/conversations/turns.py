@@ -16,7 +16,7 @@ from penstock.http.answers import Event
 from penstock.kit.clock import Clock
 from penstock.kit.ids import short_id
 from penstock.kit.tasks import set_within, to_the_end
-from penstock.providers.base import Delta, ReasoningDelta, Source, TextDelta, Warning_
+from penstock.providers.base import Delta, Finish, FinishReason, ReasoningDelta, Source, TextDelta, Warning_
 from penstock.telemetry.logs import log
 
 BEGUN: Final = Event("begun", {})
@@ -38,15 +38,20 @@ class Answer:
         self._text: list[str] = []
         self._sources: list[dict[str, Any]] = []
         self._reasoning_due = float("-inf")
+        self._finish: FinishReason = "stop"
 
     @property
     def is_empty(self) -> bool:
         return not "".join(self._text).strip()
 
+    def why_empty(self) -> EmptyReply:
+        return EmptyReply(self._finish, reasoned=self._reasoning_due > 0)
+
     def content(self) -> list[dict[str, Any]]:
         text = "".join(self._text)
         self._text = [text] if text else []
-        return ([{"type": "text", "content": text}] if text else []) + self._sources
+        # Nothing but blank lines is no answer: the editor would show an empty balloon.
+        return ([{"type": "text", "content": text}] if text.strip() else []) + self._sources
 
     def hear(self, delta: Delta, now_s: float) -> Event | None:
         """Take a delta in; the event that tells the client of it."""
@@ -59,6 +64,8 @@ class Answer:
                 return Event("reasoning", {})
             case Source() if _is_web_address(delta.url):
                 return self._source(delta)
+            case Finish(reason=reason):
+                self._finish = reason
             case Warning_():
                 log.warning("the model's answer came with a warning", code=delta.code, reason=delta.message)
         return None
@@ -147,7 +154,7 @@ class Turn:
             raise self._why
         talking.result()
         if self._answer.is_empty:
-            raise EmptyReply
+            raise self._answer.why_empty()
 
     async def _talk(self) -> None:
         loop = asyncio.get_running_loop()
