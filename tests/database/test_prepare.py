@@ -2,10 +2,12 @@
 
 import asyncio
 import secrets
+import socket
+import sqlite3
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 from shutil import copyfile
 
@@ -15,7 +17,7 @@ import trustme
 from sqlalchemy import text
 
 import penstock.migrations
-from penstock.database.diagnosis import CannotPrepare
+from penstock.database.diagnosis import CannotPrepare, diagnose
 from penstock.database.engine import DatabaseOptions, open_database
 from penstock.database.migrate import prepare
 from penstock.migrations import HEAD, SCRIPTS
@@ -264,6 +266,22 @@ async def test_a_port_where_nothing_listens_is_named(driver: str, free_port: int
     failure = await refusal(options)
     assert f"127.0.0.1:{free_port}" in str(failure)
     assert "DATABASE_PORT" in str(failure)
+
+
+@pytest.mark.parametrize("driver", ["mysql", "postgres"])
+async def test_a_port_that_takes_connections_and_says_nothing_is_not_waited_for_without_end(driver: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent_one:  # the kernel takes the connection, and nobody reads
+        port = silent_one.getsockname()[1]
+        silent = {"driver": driver, "port": port, "user": "u", "connect_timeout_s": 0.2}
+        failure = await refusal(msgspec.convert(silent, DatabaseOptions))
+    assert f"127.0.0.1:{port}" in str(failure)
+    assert "No answer in time" in str(failure)
+
+
+async def test_a_server_of_another_make_is_not_taken_for_one_without_tls(mysql: DatabaseOptions) -> None:
+    failure = await refusal(DatabaseOptions(driver="postgres", port=mysql.port or 3306, user="u", database="d"))
+    assert "is no PostgreSQL server" in str(failure)
+    assert "DATABASE_SSL_CA" not in str(failure)
 
 
 async def test_a_server_that_comes_up_late_is_waited_for(mysql: DatabaseOptions, free_port: int) -> None:
@@ -518,4 +536,18 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     path.write_text("something else entirely" * 100)
     failure = await refusal(DatabaseOptions(driver="sqlite", path=str(path)))
     assert "not a database" in str(failure)
+    assert failure.variables == ("DATABASE_DATABASE",)
     assert path.read_text().startswith("something else")
+
+
+def test_a_file_that_may_only_be_read_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "penstock.db"
+    path.touch()
+    with (
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader,
+        pytest.raises(sqlite3.OperationalError) as refused,
+    ):
+        reader.execute("CREATE TABLE t (x)")
+    found = diagnose(DatabaseOptions(driver="sqlite", path=str(path)), refused.value)
+    assert not found.heals
+    assert f"The database file {path} cannot be written" in str(found.problem)

@@ -140,6 +140,12 @@ def _certificate(options: DatabaseOptions, error: BaseException) -> Diagnosis | 
 def _no_tls_there(options: DatabaseOptions, error: BaseException) -> Diagnosis | None:
     if "rejected SSL upgrade" not in str(error):
         return None
+    if not (options.ssl_ca or options.ssl_cert):  # the driver asks anyway; a server without TLS would have said so
+        return _lasts(
+            f"What listens at {_where(options)} (DATABASE_HOST, DATABASE_PORT) is no PostgreSQL server.",
+            "Check the port, or DATABASE_DRIVER: for MySQL and MariaDB it is mysql.",
+            variables=("DATABASE_PORT", "DATABASE_DRIVER"),
+        )
     return _lasts(
         f"The database server at {_where(options)} does not offer TLS, but DATABASE_SSL_CA asks for it.",
         "Turn TLS on at the server, or remove DATABASE_SSL_CA.",
@@ -235,13 +241,33 @@ def _file(options: DatabaseOptions, error: BaseException) -> Diagnosis | None:
     )
 
 
+def _file_content(options: DatabaseOptions, error: BaseException) -> Diagnosis | None:
+    kind: str = getattr(error, "sqlite_errorname", "")
+    if kind == "SQLITE_NOTADB":
+        return _lasts(
+            f"The file {options.path} is no SQLite database: {_own_words(error)}.",
+            "Restore it from a backup, move it away, or name another file with DATABASE_DATABASE.",
+            variables=("DATABASE_DATABASE",),
+        )
+    if not kind.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return None
+    return _lasts(
+        f"The database file {options.path} cannot be written: {_own_words(error)}.",
+        f"This process runs as user {os.getuid()}; the file and its folder must be writable for it.",
+        variables=("DATABASE_DATABASE",),
+    )
+
+
 def _no_answer(options: DatabaseOptions, error: BaseException) -> Diagnosis | None:
     if not isinstance(error, OSError):
         return None
     if isinstance(error, ConnectionRefusedError):
         reason = "Nothing listens there: the server is not running (yet), or DATABASE_PORT is another one."
     elif isinstance(error, TimeoutError):
-        reason = "No answer in time: a firewall drops the packets, or DATABASE_HOST is another machine."
+        reason = (
+            "No answer in time: a firewall drops the packets, DATABASE_HOST is another machine, or what listens there"
+            " is no such server."
+        )
     else:
         reason = f"The connection failed: {_own_words(error)}."
     return _heals(f"No database server at {_where(options)} (DATABASE_HOST, DATABASE_PORT).", reason, "DATABASE_HOST")
@@ -258,5 +284,6 @@ _LOOKS: tuple[Callable[[DatabaseOptions, BaseException], Diagnosis | None], ...]
     _sign_in,
     _not_from_here,
     _file,
+    _file_content,
     _no_answer,
 )

@@ -212,8 +212,17 @@ def _mysql_arguments(options: DatabaseOptions) -> dict[str, Any]:
             "charset": "utf8mb4",
             "init_command": f"SET SESSION sql_mode = '{_SQL_MODE}'",
             "connect_timeout": options.connect_timeout_s,
+            "async_creator_fn": _connect_to_mysql,
         },
     }
+
+
+async def _connect_to_mysql(*, connect_timeout: float, **keywords: Any) -> Any:
+    """The driver's own limit ends with TCP: it would wait without end for a server that accepts and says nothing."""
+    import asyncmy
+
+    async with asyncio.timeout(connect_timeout):
+        return await asyncmy.connect(connect_timeout=connect_timeout, **keywords)
 
 
 def _postgres_arguments(options: DatabaseOptions) -> dict[str, Any]:
