@@ -171,7 +171,8 @@ def test_a_configuration_file_that_is_no_object_is_refused(tmp_path: Path, text:
 
 
 def test_a_configuration_file_that_is_missing_is_refused() -> None:
-    assert "cannot be read" in errors(CS_CONFIG_PATH="/nowhere/config.json")["CS_CONFIG_PATH"]
+    found = refusal(CS_CONFIG_PATH="/nowhere/config.json").problems
+    assert ["cannot be read" in one.message for one in found if one.severity == "error"] == [True]
 
 
 def test_the_path_of_the_configuration_file_is_given_and_not_looked_up(tmp_path: Path) -> None:

@@ -168,7 +168,9 @@ def test_a_server_without_its_variables_is_refused_for_each() -> None:
 
 
 def test_a_host_without_a_driver_is_not_quietly_sqlite() -> None:
-    assert errors(DATABASE_HOST="db") == {"DATABASE_DRIVER": "is not set, but DATABASE_HOST are."}
+    assert errors(DATABASE_HOST="db") == {
+        "DATABASE_DRIVER": "is not set, although a database server is described: DATABASE_HOST."
+    }
 
 
 def test_a_server_database_needs_a_shared_secret() -> None:

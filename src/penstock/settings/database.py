@@ -93,9 +93,15 @@ def _refuse_server_variables(values: Values) -> None:
     if not given:
         return
     if values.is_set(v.DATABASE_DRIVER):
-        values.warn(v.DATABASE_DRIVER, f"is sqlite, so {', '.join(given)} mean nothing.", "Remove them.")
+        values.warn(
+            v.DATABASE_DRIVER, f"is sqlite, which has no use for {', '.join(given)}.", "Remove what is not needed."
+        )
     else:
-        values.error(v.DATABASE_DRIVER, f"is not set, but {', '.join(given)} are.", "Set it to mysql or postgres.")
+        values.error(
+            v.DATABASE_DRIVER,
+            f"is not set, although a database server is described: {', '.join(given)}.",
+            "Set it to mysql or postgres.",
+        )
 
 
 def _default_path(values: Values) -> str:

@@ -40,7 +40,7 @@ def collect(environ: Mapping[str, str], directory: Path, overrides: Mapping[str,
     config = found.get("CS_CONFIG_PATH")
     if config is not None:
         problems += _ignored(found)
-        found = {"CS_CONFIG_PATH": config, **_config(config, documents, problems)}
+        found = _config(config, documents, problems)
     found |= {name: Given(text, "command line") for name, text in overrides.items() if text}
     given = {name: one for name, one in _from_files(found, problems).items() if _is_text(name, one, problems)}
     for name in DOCUMENTS:
@@ -61,6 +61,7 @@ def _is_text(name: str, given: Given, problems: list[Problem]) -> bool:
 
 
 def _config(config: Given, documents: dict[str, Source], problems: list[Problem]) -> dict[str, Given]:
+    """The options of the file and its own path; nothing when it cannot be used, so that it is reported once."""
     path = Path(config.text)
     source = Source("CS_CONFIG_PATH", str(path), path=path)
     try:
@@ -73,7 +74,7 @@ def _config(config: Given, documents: dict[str, Source], problems: list[Problem]
         problems.append(document.at("error", (), "is not a JSON object.", "Expected one object of options."))
         return {}
     problems += [_repeated(document, path) for path in document.repeated_keys() if len(path) == 1]
-    found: dict[str, Given] = {}
+    found = {"CS_CONFIG_PATH": config}
     for key, value in options.items():
         _add_option(document, key, value, found, documents, problems)
     return found
