@@ -135,6 +135,16 @@ def test_s027_token_check_explains_whatever_it_is_given_also_from_the_standard_i
     assert token.split(".")[2] not in json.dumps(found)
 
 
+def test_a_lifetime_that_no_calendar_holds_is_refused(penstock: Terminal) -> None:
+    penstock("tenant", "create", "--id", "acme")
+    said = penstock("api-key", "create", "--tenant", "acme", "--expires-in", "999999999d", code=2).stderr
+    assert "at most 36500d" in said
+
+
+def test_the_next_command_can_be_pasted_whatever_the_id_is(penstock: Terminal) -> None:
+    assert "--tenant 'my tenant'" in penstock("tenant", "create", "--id", "my tenant").stdout
+
+
 def test_a_minted_token_comes_with_what_is_in_it(penstock: Terminal) -> None:
     penstock("tenant", "create", "--id", "acme")
     penstock("access-key", "create", "--tenant", "acme")

@@ -144,7 +144,8 @@ def test_s008_a_redis_that_stays_away_ends_with_69_and_says_where_it_was_looked_
     port = str(free_port())
     code, said = fails(env | {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": port, "STARTUP_RETRY_SECONDS": "1"})
     assert code == 69, said
-    assert f"127.0.0.1:{port}" in said
+    assert said.startswith(f"Redis at 127.0.0.1:{port}")
+    assert "REDIS_PASSWORD" in said
     assert "REDIS_HOST" in said
     assert "Traceback" not in said
 

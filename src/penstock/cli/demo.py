@@ -54,7 +54,7 @@ The editor surface: start a conversation, then stream an answer. Paste this into
 
   TOKEN={token}
   CHAT=smoke-$(date +%s)
-  curl -s {url}/v1/conversations -H "Authorization: Bearer $TOKEN" \
+  curl -sw '\n\n' {url}/v1/conversations -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -d "{{\"id\":\"$CHAT\",\"title\":\"Smoke test\"}}" &&
   curl -sN {url}/v1/conversations/$CHAT/messages -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -d '{say}'

@@ -125,10 +125,10 @@ async def _serve(settings: Settings, *, demo: bool, sockets: list[socket.socket]
 def _redis_away(settings: Settings, error: "CoordinationUnavailable") -> str:
     where = settings.redis.where() if settings.redis is not None else ""
     return (
-        f"Redis at {where} did not answer within {settings.server.startup_retry_s:g} s.\n"
+        f"{where} cannot be used; it was tried for {settings.server.startup_retry_s:g} s.\n"
         f"{error.explanation or error.message}\n"
-        "Check REDIS_HOST and REDIS_PORT. In a container the host is the name of the Redis service, never `localhost`, "
-        "and both must be on one network."
+        "Check REDIS_HOST, REDIS_PORT, REDIS_DB, REDIS_USER and REDIS_PASSWORD. In a container the host is the name of "
+        "the Redis service, never `localhost`, and both must be on one network."
     )
 
 

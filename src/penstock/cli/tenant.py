@@ -1,5 +1,6 @@
 """`penstock tenant`: tenants, which the editor calls environments."""
 
+import shlex
 from typing import Annotated
 
 import msgspec
@@ -32,7 +33,7 @@ def create(
         print_json(msgspec.structs.asdict(made))
         return
     print(f"Tenant {made.id} ({made.name}) is there.")
-    print(f"Next: penstock access-key create --tenant {made.id}")
+    print(f"Next: penstock access-key create --tenant {shlex.quote(made.id)}")
 
 
 @app.command(name="list")

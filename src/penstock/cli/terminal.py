@@ -24,6 +24,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _DURATION = re.compile(r"(\d{1,9})([smhd]?)\Z", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_S = 36_500 * 86_400  # a hundred years: beyond them, the calendar ends
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -60,7 +61,10 @@ def duration_s(text: str) -> int:
     found = _DURATION.match(text)
     if found is None:
         raise typer.BadParameter("expected a number of seconds, or a number with s, m, h or d, such as 30d")
-    return int(found[1]) * _SECONDS[found[2]]
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if seconds > _LONGEST_S:
+        raise typer.BadParameter("expected at most 36500d")
+    return seconds
 
 
 def state(revoked_at: datetime | None) -> str:
