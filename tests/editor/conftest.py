@@ -39,18 +39,20 @@ class Tenant:
 
     def __init__(self, service: Service, tenant_id: str = "") -> None:
         self.id = tenant_id or str(service.cli("tenant", "create", "Editors")["id"])
-        self._secret = str(service.cli("access-key", "create", "--tenant", self.id)["secret"])
+        self.secret = str(service.cli("access-key", "create", "--tenant", self.id)["secret"])
 
-    def headers(self, user: str = "user-1", permissions: Any = EVERYTHING) -> dict[str, str]:
+    def claims(self, user: str = "user-1", permissions: Any = EVERYTHING) -> dict[str, Any]:
         now = int(time.time())
-        claims = {
+        return {
             "aud": self.id,
             "sub": user,
             "iat": now,
             "exp": now + 3600,
             "auth": {"ai": {"permissions": permissions}},
         }
-        return {"Authorization": "Bearer " + jwt.encode(claims, self._secret, algorithm="HS256")}
+
+    def headers(self, user: str = "user-1", permissions: Any = EVERYTHING) -> dict[str, str]:
+        return {"Authorization": "Bearer " + jwt.encode(self.claims(user, permissions), self.secret, algorithm="HS256")}
 
 
 Editor = Callable[..., EditorClient]

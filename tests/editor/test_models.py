@@ -1,5 +1,8 @@
 """The list of models, as the editor needs it."""
 
+import json
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -7,9 +10,10 @@ from penstock.editor.models import Item, models_shown
 from penstock.gateway.catalog.snapshot import Backend, ContextLimits, Model, Problem, Snapshot
 from penstock.gateway.routing.candidates import candidates
 from penstock.providers.base import ProviderConfig
-from tests.editor.conftest import Editor, caller
+from tests.editor.conftest import Editor, Tenant, caller
 from tests.fakes.editor_client import EditorClient, Refused
-from tests.service import Service
+from tests.fakes.openai_upstream import running_upstream
+from tests.service import Service, service_env, start_service
 
 PROVIDERS = {
     key: ProviderConfig(key=key, type="openai-compatible", name=key.title(), base_url="http://localhost/v1")
@@ -89,6 +93,31 @@ def test_s026_permissions_of_the_wrong_shape_are_explained(editors: Editor, clai
     assert found in refused.value.body["explanation"]
 
 
+CLAUDE = "us.anthropic.claude-v1:0"
+
+
+@pytest.mark.parametrize(
+    ("entry", "allowed"),
+    [
+        ("ai:models:*", {"agent-1", "gpt-4.1", CLAUDE}),
+        ("ai:models:agent", {"agent-1"}),
+        ("ai:models:east:*", {"gpt-4.1"}),
+        ("ai:models:east:gpt-4*", {"gpt-4.1"}),
+        (f"ai:models:west:{CLAUDE}", {CLAUDE}),
+        ("ai:models:west:us.anthropic.*", {CLAUDE}),
+        ("ai:models:west:us.anthropic.claude-v1", set()),
+        ("ai:models:east", set()),
+        ("ai:models:east:gpt-5*", set()),
+        ("ai:*", set()),
+        ("ai:admin", set()),
+        ("*", set()),
+    ],
+)
+def test_t_07_what_an_entry_grants_is_what_the_list_allows(entry: str, allowed: set[str]) -> None:
+    catalog = snapshot(model("gpt-4.1"), model(CLAUDE, "west"))
+    assert {item.id for item in shown(catalog, entry) if item.allowed} == allowed
+
+
 def test_s057_when_nothing_is_usable_the_answer_says_why() -> None:
     answer = models_shown(snapshot(problems=(BROKEN,)), caller())
     (agent,) = answer["items"]
@@ -103,6 +132,19 @@ def test_s057_when_nothing_is_usable_the_answer_says_why() -> None:
             "fix": BROKEN.fix,
         }
     ]
+
+
+def test_t_29_s057_models_that_name_no_provider_are_reported_and_the_service_starts(tmp_path: Path) -> None:
+    models = json.dumps([{"id": "one", "provider": "mok", "features": ["conversations"]}])
+    with running_upstream() as upstream, start_service(service_env(upstream, tmp_path, MODELS=models), upstream) as own:
+        assert json.loads(own.wait_for_log("`mok`"))["level"] == 50
+        with EditorClient(own.url, Tenant(own).headers()) as editor:
+            answer = editor.models()
+            assert [(item["id"], item["allowed"]) for item in answer["items"]] == [("agent-1", False)]
+            assert {problem["fix"] for problem in answer["problems"]} >= {"Did you mean `mock`?"}
+            with pytest.raises(Refused, match="404") as refused:
+                editor.said(editor.create(), "Hi", model="one")
+            assert "Did you mean `mock`?" in refused.value.body["action"]
 
 
 def test_allowed_comes_first_then_recommended_then_the_configured_order() -> None:

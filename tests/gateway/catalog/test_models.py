@@ -41,6 +41,13 @@ def test_s056_whoever_asks_for_a_skipped_model_learns_why() -> None:
     assert "Did you mean `main`?" in (caught.value.action or "")
 
 
+def test_s056_the_reason_of_a_skipped_model_comes_before_the_names_that_resemble_it() -> None:
+    found = catalog(PROVIDERS, [model(id="mini-1"), model(id="mini-2", provider="Main"), model(id="x", provider="y")])
+    with pytest.raises(ModelNotFound) as caught:
+        found.find("mini-2")
+    assert "Did you mean `main`?" in (caught.value.action or "")
+
+
 def test_s056_with_models_strict_a_misspelt_provider_is_fatal() -> None:
     (problem,) = refusal(PROVIDERS, [model(provider="mian")], strict=True)
     assert problem.fix == "Did you mean `main`?"

@@ -100,10 +100,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
         nearest = difflib.get_close_matches(name, self.by_name.keys(), n=3, cutoff=0.5)
         errors = [problem for problem in self.problems if problem.severity == "error"]
-        if nearest:
+        its_own = [problem for problem in errors if f"`{name}`" in problem.message]
+        if nearest and not its_own:
             action = "Did you mean " + ", ".join(f"`{one}`" for one in nearest) + "?"
         elif errors:
-            action = f"{errors[0].variable}{errors[0].path}: {errors[0].message} {errors[0].fix}"
+            reason = (its_own or errors)[0]
+            action = f"{reason.variable}{reason.path}: {reason.message} {reason.fix}"
         else:
             action = "List the models that this service offers, and use one of their ids."
         return ModelNotFound(
