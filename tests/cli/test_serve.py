@@ -280,7 +280,7 @@ def test_s012_readiness_names_what_is_down_and_recovers_while_health_stays(
 # --- ending -----------------------------------------------------------------------------------------------------------
 
 
-def test_t18_a_stream_is_finished_after_sigterm_and_new_connections_are_refused(
+def test_t_18_a_stream_is_finished_after_sigterm_and_new_connections_are_refused(
     env: dict[str, str], upstream: Upstream
 ) -> None:
     with start_service(env, upstream) as service:

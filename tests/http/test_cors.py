@@ -39,7 +39,7 @@ def varies(response: httpx.Response) -> bool:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_t01_a_preflight_from_an_allowed_origin_is_granted_without_a_credential(service: Service, path: str) -> None:
+def test_t_01_a_preflight_from_an_allowed_origin_is_granted_without_a_credential(service: Service, path: str) -> None:
     response = preflight(service, path, ALLOWED, "authorization,content-type,x-editor-version")
     assert response.status_code in (200, 204)
     assert response.content == b""
@@ -53,13 +53,13 @@ def test_t01_a_preflight_from_an_allowed_origin_is_granted_without_a_credential(
     assert response.headers["x-request-id"]
 
 
-def test_t01_a_preflight_that_asks_for_no_headers_learns_those_that_are_allowed(service: Service) -> None:
+def test_t_01_a_preflight_that_asks_for_no_headers_learns_those_that_are_allowed(service: Service) -> None:
     allowed = preflight(service, "/v1/conversations", ALLOWED).headers["access-control-allow-headers"].lower()
     assert {name.strip() for name in allowed.split(",")} >= {"authorization", "content-type", "x-editor-version"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE", "PUT"])
-def test_t01_every_method_is_granted(service: Service, method: str) -> None:
+def test_t_01_every_method_is_granted(service: Service, method: str) -> None:
     assert preflight(service, "/v1/conversations/x", ALLOWED, method=method).status_code in (200, 204)
 
 

@@ -128,7 +128,7 @@ def test_head_of_health_is_get_without_the_body(client: httpx.Client, path: str)
     assert int(response.headers["content-length"]) > 10
 
 
-def test_t02_json_of_every_status_has_the_exact_content_type(
+def test_t_02_json_of_every_status_has_the_exact_content_type(
     service: Service, client: httpx.Client, token: dict[str, str]
 ) -> None:
     key = service.api_key_headers
@@ -173,7 +173,7 @@ def test_a_deletion_has_no_body_and_an_id(client: httpx.Client, token: dict[str,
     assert "content-type" not in response.headers
 
 
-def test_t02_streams_have_the_exact_content_type_also_when_they_fail(service: Service, token: dict[str, str]) -> None:
+def test_t_02_streams_have_the_exact_content_type_also_when_they_fail(service: Service, token: dict[str, str]) -> None:
     key = service.api_key_headers
     httpx.post(service.url + "/v1/conversations", headers=token, json={"id": "stream-types"})
     messages = service.url + "/v1/conversations/stream-types/messages"

@@ -48,7 +48,7 @@ def call(service: Service, body: Any = BODY, **headers: str) -> httpx.Response:
     return httpx.post(service.url + CHAT, json=body, headers={**service.api_key_headers, **headers}, timeout=30)
 
 
-def test_t32_every_request_has_one_line_with_the_five_fields_and_ours(service: Service) -> None:
+def test_t_32_every_request_has_one_line_with_the_five_fields_and_ours(service: Service) -> None:
     line = one_line(service, call(service, **{"x-editor-version": "8.8.0"}))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["timestamp"])
     assert line["method"] == "POST"
@@ -66,13 +66,13 @@ def test_t32_every_request_has_one_line_with_the_five_fields_and_ours(service: S
     assert line["timeToFirstTokenMs"] >= 0
 
 
-def test_t32_the_path_is_written_without_its_query(service: Service) -> None:
+def test_t_32_the_path_is_written_without_its_query(service: Service) -> None:
     response = httpx.get(service.url + "/v1/conversations?cursor=what-a-user-looked-for", headers={"X-API-Key": "x"})
     assert one_line(service, response)["path"] == "/v1/conversations"
     assert not any("what-a-user-looked-for" in line for line in service.lines)
 
 
-def test_t32_health_is_not_logged(service: Service) -> None:
+def test_t_32_health_is_not_logged(service: Service) -> None:
     for path in ("/health", "/health/ready"):
         httpx.get(service.url + path)
         httpx.head(service.url + path)
@@ -93,7 +93,7 @@ def test_t32_health_is_not_logged(service: Service) -> None:
         ("OPTIONS", "/v1/conversations", 403),
     ],
 )
-def test_t32_a_refusal_has_one_line_with_the_status_that_was_sent(
+def test_t_32_a_refusal_has_one_line_with_the_status_that_was_sent(
     service: Service, method: str, path: str, status: int
 ) -> None:
     headers = {"Origin": "https://e.example", "Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
@@ -104,14 +104,14 @@ def test_t32_a_refusal_has_one_line_with_the_status_that_was_sent(
     assert line["outcome"] == "error"
 
 
-def test_t32_a_preflight_that_is_granted_is_no_error(service: Service) -> None:
+def test_t_32_a_preflight_that_is_granted_is_no_error(service: Service) -> None:
     headers = {"Origin": "https://editor.example.com", "Access-Control-Request-Method": "GET"}
     line = one_line(service, httpx.options(service.url + "/v1/conversations", headers=headers))
     assert line["statusCode"] == 204
     assert line["outcome"] == "ok"
 
 
-def test_t32_the_line_of_a_stream_is_written_when_it_ends(service: Service) -> None:
+def test_t_32_the_line_of_a_stream_is_written_when_it_ends(service: Service) -> None:
     service.upstream.plays(Text("one"), Hold(), Text("two"), Finish())
     with httpx.stream("POST", service.url + CHAT, json=STREAM, headers=service.api_key_headers, timeout=30) as response:
         pieces = response.iter_bytes()
@@ -155,7 +155,7 @@ def test_s085_an_editor_stream_that_fails_after_its_200_is_an_error_in_the_log(s
 
 
 @pytest.mark.parametrize("surface", ["openai", "editor"])
-def test_t32_a_client_that_hangs_up_is_told_apart(service: Service, surface: str) -> None:
+def test_t_32_a_client_that_hangs_up_is_told_apart(service: Service, surface: str) -> None:
     token = service.token_headers()
     path = CHAT if surface == "openai" else "/v1/conversations/hung-up/messages"
     httpx.post(service.url + "/v1/conversations", headers=token, json={"id": "hung-up"})
@@ -171,7 +171,7 @@ def test_t32_a_client_that_hangs_up_is_told_apart(service: Service, surface: str
     assert line["outcome"] == "client-abort"
 
 
-def test_t32_a_client_that_gives_up_before_its_answer_is_a_499(service: Service) -> None:
+def test_t_32_a_client_that_gives_up_before_its_answer_is_a_499(service: Service) -> None:
     before = len(metric_lines(service, CHAT))
     service.upstream.plays(Stall())
     with pytest.raises(httpx.ReadTimeout):
@@ -184,7 +184,7 @@ def test_t32_a_client_that_gives_up_before_its_answer_is_a_499(service: Service)
     assert lines[-1]["outcome"] == "client-abort"
 
 
-def test_t32_a_user_is_written_as_a_hash_that_groups_his_lines(service: Service) -> None:
+def test_t_32_a_user_is_written_as_a_hash_that_groups_his_lines(service: Service) -> None:
     subject = "anna.schmidt@example.com"
     token = service.token_headers(subject)
     lines = [one_line(service, httpx.get(service.url + "/v1/conversations", headers=token)) for _ in range(2)]
@@ -211,7 +211,7 @@ def watched() -> Iterator[Service]:
             yield with_tenant(service)
 
 
-def test_t32_user_ids_are_written_when_that_is_wanted(watched: Service) -> None:
+def test_t_32_user_ids_are_written_when_that_is_wanted(watched: Service) -> None:
     token = watched.token_headers("anna")
     line = one_line(watched, httpx.get(watched.url + "/v1/conversations", headers=token))
     assert line["sub"] == "anna"
