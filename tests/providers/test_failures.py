@@ -283,6 +283,36 @@ def test_a_request_over_the_allowance_of_a_minute_says_nothing_about_the_key() -
     assert failure.key_effect is None
 
 
+@pytest.mark.parametrize("words", ["Incorrect API key provided", "insufficient balance", "too many requests"])
+def test_words_that_the_caller_may_have_sent_move_the_call_on_and_set_no_key_aside(words: str) -> None:
+    failure = classify(400, [], openai(f"temperature: expected a number, got '{words}'", "invalid_type"))
+    assert failure.other_key
+    assert failure.key_effect is None
+    event = from_event({"error": {"message": words}})
+    assert event is not None
+    assert event.key_effect is None
+
+
+def test_a_code_that_refuses_the_key_sets_it_aside_whatever_the_status() -> None:
+    assert classify(400, [], openai("no", "API_KEY_INVALID")).key_effect == "bad"
+
+
+@pytest.mark.parametrize(
+    ("body", "other_key", "effect"),
+    [
+        (openai("Project `p` does not have access to model `gpt-x`", "model_not_found"), False, None),
+        (openai("You are not allowed to sample from this model", "forbidden"), False, None),
+        (openai("Missing scopes: model.request"), True, "bad"),
+        (openai("Country, region, or territory not supported", "unsupported_country_region_territory"), True, "bad"),
+        (b"<html><title>Blocked by the firewall</title></html>", True, None),
+        (b"Forbidden", True, None),
+    ],
+)
+def test_a_403_sets_a_key_aside_only_when_it_is_about_the_key(body: bytes, other_key: bool, effect: str | None) -> None:
+    failure = classify(403, [], body)
+    assert (failure.kind, failure.other_key, failure.key_effect) == ("permission", other_key, effect)
+
+
 def test_the_providers_request_id_and_code_are_kept_for_the_log() -> None:
     failure = classify(500, [(b"x-request-id", b"req_1")], openai(code="server_error"))
     assert (failure.upstream_request_id, failure.upstream_code) == ("req_1", "server_error")

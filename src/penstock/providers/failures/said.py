@@ -22,6 +22,8 @@ class Said(msgspec.Struct, kw_only=True):
     flagged: bool = False
     param: str | None = None
     """The field of the request that is to blame."""
+    is_structured: bool = False
+    """It was JSON, so it comes from the provider and not from something in between."""
 
 
 def payload_of(body: bytes) -> Any:
@@ -75,6 +77,7 @@ def said_in(payload: Mapping[str, Any], depth: int = 0) -> Said:
         retry_after=error.get("retry_after", metadata.get("retry_after")),
         flagged="flagged_input" in metadata or "reasons" in metadata,
         param=param[:100] if isinstance(param := error.get("param"), str) and param else None,
+        is_structured=True,
     )
 
 

@@ -1,5 +1,6 @@
 """Which kind an error is: by status, by the provider's code, by its words (`spec/providers.md` 14.2)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
@@ -43,6 +44,10 @@ _BY_STATUS: Mapping[int, type[Failure]] = {
     524: TimedOut,
     529: Overloaded,
 }
+
+_NOT_FOUND_CODES = frozenset({"model_not_found", "DeploymentNotFound"})
+# Not the scopes of keys, which are called `model.request` and the like.
+_ABOUT_MODEL = re.compile(r"\b(?:model|deployment)s?\b(?![.:]\w)", re.IGNORECASE)
 
 _BILLING_CODES = ("insufficient_quota", "billing_hard_limit_reached", "arrearage", "insufficient_balance")
 
@@ -162,30 +167,43 @@ _BY_STATUSLESS_CODE: Sequence[tuple[type[Failure], tuple[str, ...]]] = (
 
 def sort_by_status(status: int, said: Said) -> Failure:
     if status in (400, 413, 422):
-        kind = _by_code_or_text(said) or _BY_STATUS.get(status, RequestRefused)
         if any(code.lower() == "tool_use_failed" for code in said.codes):
-            kind = ModelFailed
-        return kind("")
+            return ModelFailed("")
+        return _by_code_or_text(said) or _BY_STATUS.get(status, RequestRefused)("")
     if status == 429:
         return _too_many(said)
-    if status == 403 and said.flagged:
-        # A router's moderation refuses the prompt, not the key.
-        return ContentFiltered("")
+    if status == 403:
+        return _forbidden(said)
     if status in _BY_STATUS:
         return _BY_STATUS[status]("")
     return Unreachable("") if status >= 500 else ShapeMismatch("") if status < 400 else RequestRefused("")
 
 
-def _by_code_or_text(said: Said) -> type[Failure] | None:
+def _by_code_or_text(said: Said) -> Failure | None:
     codes = {code.lower() for code in said.codes}
     for kind, known in _BY_CODE:
         if codes.intersection(known):
-            return kind
+            return kind("")
     text = said.message.lower()
     for kind, patterns in _BY_TEXT:
         if any(pattern in text for pattern in patterns):
-            return kind
-    return ContentFiltered if "flagged" in text and "moderation" in text else None
+            failure = kind("")
+            # Messages repeat what the caller sent: words alone may move this call on, but take no key from others.
+            failure.key_effect = None
+            return failure
+    return ContentFiltered("") if "flagged" in text and "moderation" in text else None
+
+
+def _forbidden(said: Said) -> Failure:
+    """A refusal of the prompt or of one model says nothing about the key, nor does a page of something in between."""
+    if said.flagged:
+        return ContentFiltered("")
+    failure = PermissionRefused("")
+    if _NOT_FOUND_CODES.intersection(said.codes) or said.param == "model" or _ABOUT_MODEL.search(said.message):
+        failure.other_key, failure.key_effect = False, None
+    elif not said.is_structured:
+        failure.key_effect = None
+    return failure
 
 
 def _too_many(said: Said) -> Failure:
@@ -199,8 +217,8 @@ def _too_many(said: Said) -> Failure:
 
 
 def sort_without_status(said: Said) -> Failure:
-    if kind := _by_code_or_text(said):
-        return kind("")
+    if failure := _by_code_or_text(said):
+        return failure
     codes = {code.lower() for code in said.codes}
     for kind, known in _BY_STATUSLESS_CODE:
         if codes.intersection(known):
@@ -218,7 +236,7 @@ def describe(failure: Failure, status: int | None, said: Said) -> None:
     failure.message = message or "The provider reported an error without a text."
     if isinstance(failure, UpstreamNotFound):
         speaks_of_model = "model" in message.lower() or "deployment" in message.lower() or said.param == "model"
-        failure.wrong_path = not speaks_of_model and not (set(said.codes) & {"model_not_found", "DeploymentNotFound"})
+        failure.wrong_path = not speaks_of_model and not _NOT_FOUND_CODES.intersection(said.codes)
         if failure.wrong_path and "Not Found" not in failure.message:
             failure.message = f"Not Found: {failure.message}"
 
