@@ -128,6 +128,11 @@ def test_a_stream_without_a_finish_reason_is_cut_off_even_with_its_terminator() 
             read([stream.encode()])
 
 
+def test_where_finish_reasons_may_be_missing_the_terminator_may_not() -> None:
+    with pytest.raises(Truncated):
+        read([HI.encode()], quirks=Quirks(ends_without_finish=True))
+
+
 def test_an_empty_stream_hints_at_the_context_length() -> None:
     for stream in ("", DONE, "\n\n", ": c\n\n"):
         with pytest.raises(Truncated) as caught:

@@ -165,6 +165,20 @@ def test_a_missing_finish_reason_is_forgiven_where_it_is_usual() -> None:
             relay([stream.encode()], quirks=quirks)
 
 
+def test_with_several_choices_one_finish_reason_is_not_the_end() -> None:
+    second, second_ends = HI.replace('"index": 0', '"index": 1'), STOP.replace('"index": 0', '"index": 1')
+    assert '"index": 1' in second
+    for cut_short in (HI + second + STOP, HI + second + second_ends):
+        reader = RelayStream(keep_usage_chunk=True, choices=2)
+        reader.feed(cut_short.encode())
+        assert not reader.complete
+        with pytest.raises(Truncated):
+            reader.end()
+    whole = HI + second + STOP + second_ends
+    assert relay([whole.encode()], choices=2).endswith(DONE.encode())
+    assert relay([(HI + STOP + DONE).encode()], choices=2) == (HI + STOP + DONE).encode()
+
+
 @pytest.mark.parametrize("line_end", LINE_ENDS.values(), ids=LINE_ENDS)
 @pytest.mark.parametrize("shape", ERROR_SHAPES)
 def test_an_error_before_the_first_content_lets_no_byte_out(shape: str, line_end: bytes) -> None:
@@ -290,15 +304,27 @@ def test_any_body_is_an_answer_or_a_failure(body: bytes) -> None:
 # --- requests
 
 
-def test_every_other_field_keeps_its_bytes_and_its_place() -> None:
+def test_every_other_field_keeps_its_bytes_and_the_model_comes_last() -> None:
     body = (
         b'{ "temperature" : 0.30, "model":"mine", "x_new": {"a" : [1, 2.0]},\n "messages": [ {"role":"user"} ], "n":1 }'
     )
     request = read_request(body)
     assert (request.model, request.stream, request.wants_usage) == ("mine", False, False)
     assert request.encode("up/stream:1", add_usage=False) == (
-        b'{"temperature":0.30,"model":"up/stream:1","x_new":{"a" : [1, 2.0]},"messages":[ {"role":"user"} ],"n":1}'
+        b'{"temperature":0.30,"x_new":{"a" : [1, 2.0]},"messages":[ {"role":"user"} ],"n":1,"model":"up/stream:1"}'
     )
+
+
+def test_no_second_spelling_of_the_model_comes_after_the_one_that_was_checked() -> None:
+    request = read_request(b'{"model":"mine","MODEL":"other","messages":[{}]}')
+    assert request.encode("upstream", add_usage=False).endswith(b'"MODEL":"other","messages":[{}],"model":"upstream"}')
+
+
+@pytest.mark.parametrize(
+    ("asked", "choices"), [("", 1), (',"n":3', 3), (',"n":null', 1), (',"n":"3"', 1), (',"n":' + "9" * 5000, 1)]
+)
+def test_it_is_known_how_many_answers_are_asked_for(asked: str, choices: int) -> None:
+    assert read_request(f'{{"model":"m","messages":[{{}}]{asked}}}'.encode()).choices == choices
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ class ChatReader:
             self._give(TextDelta(text) if text else None, deltas)
         if self._raw_finish is None:
             has_content = self.begun or bool(self._tools)
-            if not (self._quirks.ends_without_finish and has_content):
+            if not (self.terminated and self._quirks.ends_without_finish and has_content):
                 raise truncated(empty=not has_content)
         self._give_tools(self._tools.end(cut_short=neutral_finish(self._raw_finish or "") == "length"), deltas)
         deltas.extend(self._tools.warnings)

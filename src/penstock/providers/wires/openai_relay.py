@@ -42,6 +42,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
     delta: _Delta | None = None
     finish_reason: str | None = None
 
@@ -64,14 +65,17 @@ class RelayStream:
 
     Only whole events are forwarded, and nothing before there is something to see: as long as `begun` is false no
     byte was returned. `[DONE]` is held until `end`; the usage chunk is left out unless the client asked for it. With
-    `add_role` a stream that never says who speaks is opened with a chunk that does.
+    `add_role` a stream that never says who speaks is opened with a chunk that does. `choices` is how many answers were
+    asked for (`n`).
     """
 
     __slots__ = (
         "_chars",
+        "_choices",
         "_content_type",
         "_document",
         "_done",
+        "_ended_choices",
         "_events",
         "_has_content",
         "_has_role",
@@ -81,6 +85,7 @@ class RelayStream:
         "_preamble",
         "_preamble_size",
         "_quirks",
+        "_seen_choices",
         "_sent_bytes",
         "_sniffed",
         "begun",
@@ -99,6 +104,7 @@ class RelayStream:
         content_type: str = "",
         quirks: Quirks | None = None,
         sent_bytes: int = 0,
+        choices: int = 1,
     ) -> None:
         self.begun = False
         self.complete = False
@@ -110,6 +116,9 @@ class RelayStream:
         self._content_type = content_type.lower()
         self._quirks = quirks or Quirks()
         self._sent_bytes = sent_bytes
+        self._choices = choices
+        self._seen_choices: set[int] = set()
+        self._ended_choices: set[int] = set()
         self._chars = 0
         self._events = SseReader()
         self._document: bytearray | None = None
@@ -176,6 +185,8 @@ class RelayStream:
             out.extend(event.raw + b"\n\n" for event in self._events.end() if self._forward(event, last=True))
         if self.finish is None and not (self._done and self._quirks.ends_without_finish and self._has_content):
             raise truncated(empty=not self._has_content)
+        if self._done is None and not self._seen_choices <= self._ended_choices:
+            raise truncated(empty=False)
         if self.usage is None:
             self.usage = estimated(self._sent_bytes, self._chars)
         self.begun = self.complete = self.terminated = True
@@ -246,6 +257,8 @@ class RelayStream:
                 self._look(delta)
             if choice.finish_reason:
                 self._finished(choice.finish_reason)
+            if self._choices > 1:
+                self._count(choice.index, ended=bool(choice.finish_reason))
         return True
 
     def _look(self, delta: _Delta) -> None:
@@ -266,6 +279,14 @@ class RelayStream:
             raise failure
         self.finish = neutral_finish(reason)
         self.complete = self.begun = True
+
+    def _count(self, index: object, *, ended: bool) -> None:
+        """The first finish reason ends the answer only if nothing else was asked for."""
+        number = index if isinstance(index, int) else 0
+        self._seen_choices.add(number)
+        if ended:
+            self._ended_choices.add(number)
+        self.complete = len(self._ended_choices) >= self._choices
 
     def _forward_odd(self, event: SseEvent, *, last: bool) -> bool:
         """An event that is not of the usual types: the terminator, a keep-alive, or a server's own idea of a chunk."""
@@ -300,8 +321,11 @@ class RelayStream:
             if visible:
                 self._chars += visible
                 self.begun = self._has_content = True
-            if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            reason = choice.get("finish_reason")
+            if isinstance(reason, str) and reason:
                 self._finished(reason)
+            if self._choices > 1:
+                self._count(choice.get("index"), ended=bool(reason))
         return True
 
     def _raise_if_error(self, event: SseEvent, data: bytes) -> None:

@@ -20,9 +20,17 @@ class ChatRequest:
         self.wants_usage = wants_usage
         """The client asked for the usage chunk of a stream."""
 
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for; 1 also for what the provider will refuse."""
+        raw = bytes(self._fields.get("n", b"1"))
+        return int(raw) if raw.isdigit() and len(raw) < 4 else 1
+
     def encode(self, upstream_model: str, *, add_usage: bool) -> bytes:
         """The body for the provider. `add_usage` asks for the counts of a stream, if the client did not."""
         fields = self._fields.copy()
+        # Last: servers that ignore case take the last of `model` and `MODEL`, and the caller may use this one only.
+        del fields["model"]
         fields["model"] = msgspec.Raw(_encode(upstream_model))
         if add_usage and self.stream and not self.wants_usage:
             fields["stream_options"] = _with_usage(fields.get("stream_options"))
