@@ -157,7 +157,7 @@ class Reader(Protocol[Output]):
     def feed(self, data: bytes) -> Output: ...
 
     def estimate(self) -> Usage:
-        """What is known of the tokens so far, for a call that is given up; our own guess where nothing was said."""
+        """What is known of the tokens so far; our own guess where nothing was said, or not yet."""
 
     def end(self) -> Output:
         """The body has ended. Raises when that was too early."""
@@ -205,7 +205,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     store_field: bool = False
     tools: bool = True
     ends_without_finish: bool = False
-    """Streams of this vendor may end without a finish reason (`spec/providers.md` 10.5)."""
+    """Streams of this vendor may end without a finish reason, but with a terminator (`spec/providers.md` 10.5)."""
     merge_system: bool = True
     """All system messages are sent as one, first: chat templates refuse a second one."""
     tool_choices: frozenset[str] = frozenset({"none", "required", "named"})
@@ -250,7 +250,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
     connect_s: float = 10.0
     idle_s: float = 90.0
     total_s: float = 600.0
-    proxy: str | None = None
+    proxy: Secret | None = None
     ca_file: str | None = None
     verify_tls: bool = True
     details: tuple[tuple[str, str], ...] = ()

@@ -57,6 +57,9 @@ class DemoTransport:
         status, kind, pieces = self._answer(request)
         return _DemoResponse(status, kind, pieces, self._word_delay_s, self._open)
 
+    async def retire(self) -> None:
+        """Nothing is kept."""
+
     async def aclose(self) -> None:
         self._closed = True
         for response in tuple(self._open):

@@ -11,4 +11,5 @@ def open_provider_transport(config: ProviderConfig) -> Transport:
         return DemoTransport()
     from penstock.providers.transport.drivers import open_transport
 
-    return open_transport(proxy=config.proxy, ca_file=config.ca_file, verify=config.verify_tls)
+    proxy = config.proxy.reveal() if config.proxy is not None else None
+    return open_transport(proxy=proxy, ca_file=config.ca_file, verify=config.verify_tls)

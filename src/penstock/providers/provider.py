@@ -6,7 +6,7 @@ business of `gateway/inference`. Nothing is tried again once the caller can have
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,8 +15,9 @@ import msgspec
 from penstock import __version__
 from penstock.errors import UpstreamError
 from penstock.kit.clock import Clock
-from penstock.providers.base import Exchange, ProviderConfig, Reader, Translation, Wire
-from penstock.providers.failures import Failure, explain_for, from_transport
+from penstock.kit.secret import Secret
+from penstock.providers.base import Exchange, ProviderConfig, Quirks, Reader, Translation, Wire
+from penstock.providers.failures import Failure, UpstreamNotFound, explain_for, from_transport
 from penstock.providers.keys import Key, KeyRing
 from penstock.providers.transport.base import (
     MAX_ERROR_BYTES,
@@ -37,6 +38,7 @@ Output = TypeVar("Output")
 OpenTransport = Callable[[ProviderConfig], Transport]
 
 _DRAIN_S = 1.0
+_FINISHING_S = 5.0
 _PAUSE_S = (0.5, 1.5)
 _USER_AGENT = f"penstock/{__version__}".encode()
 
@@ -89,7 +91,7 @@ class Answer(Generic[Output]):
             return None
         try:
             if not reader.terminated and reader.failure is None:
-                data = await self._response.read()
+                data = await (self._last_words() if reader.complete else self._response.read())
                 if data:
                     return reader.feed(data)
                 self._drained = True
@@ -99,6 +101,25 @@ class Answer(Generic[Output]):
             raise self._explain(from_transport(error)) from error
         except UpstreamError as error:
             raise self._explain(error) from error.__cause__
+
+    async def _last_words(self) -> bytes:
+        """After its finish reason an answer lacks usage and terminator only; some servers send neither, and stay."""
+        is_quiet = False
+
+        def give_up() -> None:
+            nonlocal is_quiet
+            is_quiet = True
+            self._response.close()
+
+        timer = asyncio.get_running_loop().call_later(_FINISHING_S, give_up)
+        try:
+            return await self._response.read()
+        except TransportError:
+            if not is_quiet:
+                raise
+            return b""
+        finally:
+            timer.cancel()
 
     async def _drain(self) -> None:
         """After its terminator a body has nothing more to say; its orderly end lets the connection be used again."""
@@ -129,10 +150,8 @@ class Provider:
         self._vendor: Vendor = vendor_of(config)
         self.wire: Wire = load_wire(self._vendor.wire)
         self._transport = transport
-        self._quirks = self._vendor.quirks
-        self._base_url = config.base_url.rstrip("/")
-        self._address = _Address.of(self._base_url)
-        self._secrets = tuple(secret.reveal() for secret in config.api_keys)
+        self._manner = _Manner(_Address.of(config.base_url), self._vendor.quirks)
+        self._secrets = tuple(_secrets_of(config))
         self._headers: dict[Key, tuple[Header, ...]] = {}
         self._limits = Limits(
             connect_s=config.connect_s, first_byte_s=config.first_byte_s, idle_s=config.idle_s, total_s=config.total_s
@@ -145,36 +164,45 @@ class Provider:
         """
         first_failure: UpstreamError | None = None
         paused = False
+        manner = self._manner
         while True:
             try:
                 key = self.keys.pick()
             except UpstreamError as error:
-                raise first_failure or self._explained(error, None, model) from None
+                raise first_failure or self._explained(error, None, model, manner.address) from None
             attempts.made += 1
             try:
-                answer = await self._attempt(key, model, translation)
+                answer = await self._attempt(key, model, translation, manner)
             except UpstreamError as error:
                 self.keys.report(key, error)
                 if attempts.left <= 0:
                     raise
-                if not self._learn(error) and not _other_key(error):
-                    if paused or not _same_key_once(error):
-                        raise
+                other = self._other_manner(error, manner)
+                if other is not None:
+                    manner = other
+                elif _other_key(error):
+                    first_failure = first_failure or error
+                elif paused or not _same_key_once(error):
+                    raise
+                else:
                     paused = True
                     await asyncio.sleep(random.uniform(*_PAUSE_S))
-                first_failure = first_failure or error
                 continue
+            if manner is not self._manner:
+                self._learn(manner)
             self.keys.ok(key)
             return answer
 
-    async def _attempt(self, key: Key, model: str, translation: Translation[Output]) -> Answer[Output]:
-        exchange = translation.exchange(self.wire, model, self._quirks)
+    async def _attempt(
+        self, key: Key, model: str, translation: Translation[Output], manner: "_Manner"
+    ) -> Answer[Output]:
+        exchange = translation.exchange(self.wire, model, manner.quirks)
 
         def explain(error: UpstreamError) -> UpstreamError:
-            return self._explained(error, key, model)
+            return self._explained(error, key, model, manner.address)
 
         try:
-            response = await self._transport.send(self._request(exchange, key), self._limits)
+            response = await self._transport.send(self._request(exchange, key, manner.address), self._limits)
         except TransportError as error:
             raise explain(from_transport(error)) from error
         try:
@@ -182,7 +210,7 @@ class Provider:
                 raise explain(await self._failure(response))
             content_type = _content_type(response)
             reader = translation.reader(
-                self.wire, self._quirks, content_type=content_type, sent_bytes=len(exchange.body)
+                self.wire, manner.quirks, content_type=content_type, sent_bytes=len(exchange.body)
             )
             answer = Answer(response, reader, explain)
             await self._begin(answer)
@@ -213,14 +241,14 @@ class Provider:
             body = b""  # the status says enough; what it wanted to add did not arrive
         return self.wire.failure(response.status, response.headers, body)
 
-    def _request(self, exchange: Exchange, key: Key) -> Request:
+    def _request(self, exchange: Exchange, key: Key, address: "_Address") -> Request:
         headers = self._headers.get(key)
         if headers is None:
             headers = self._headers[key] = self._static_headers(key)
         return Request(
             method=b"POST",
-            origin=self._address.origin,
-            target=self._address.target(exchange.path),
+            origin=address.origin,
+            target=address.target(exchange.path),
             headers=headers + exchange.headers if exchange.headers else headers,
             body=exchange.body,
         )
@@ -238,31 +266,39 @@ class Provider:
             standard.append((b"authorization", b"Bearer " + key.secret.reveal().encode()))
         return tuple(header for header in standard if header[0] not in names) + configured
 
-    def _explained(self, error: UpstreamError, key: Key | None, model: str) -> UpstreamError:
+    def _explained(self, error: UpstreamError, key: Key | None, model: str, address: "_Address") -> UpstreamError:
         return explain_for(
             error,
             provider_key=self.config.key,
             key_hint=key.hint if key is not None else None,
             model=model,
-            base_url=self._base_url,
+            base_url=address.shown,
             secrets=self._secrets,
         )
 
-    def _learn(self, error: UpstreamError) -> bool:
-        """Whether the refusal taught something that makes another attempt worth it."""
-        if error.upstream_status in (400, 422) and self._quirks.stream_options and "stream_options" in error.message:
-            self._quirks = msgspec.structs.replace(self._quirks, stream_options=False)
-            return True
-        if error.upstream_status == 404 and self._vendor.wants_v1 and not self._base_url.endswith("/v1"):
-            self._base_url += "/v1"
-            self._address = _Address.of(self._base_url)
+    def _other_manner(self, error: UpstreamError, manner: "_Manner") -> "_Manner | None":
+        """Another way to send the same call that may get past this refusal."""
+        quirks, address = manner.quirks, manner.address
+        if error.upstream_status in (400, 422) and quirks.stream_options and "stream_options" in error.message:
+            return _Manner(address, msgspec.structs.replace(quirks, stream_options=False))
+        lost = isinstance(error, UpstreamNotFound) and error.upstream_status == 404 and error.wrong_path
+        if lost and self._vendor.wants_v1 and not address.path.endswith(b"/v1"):
+            return _Manner(address.with_v1(), quirks)
+        return None
+
+    def _learn(self, manner: "_Manner") -> None:
+        """Begin with `manner` from now on. Only what an answer has proved: refusals may repeat the caller's words."""
+        if manner.address != self._manner.address:
             log.warning(
-                "the provider's address lacks /v1; trying with it",
+                "the provider's address lacks /v1; it answers with it",
                 provider=self.config.key,
-                action=f'set "baseUrl": "{self._base_url}" in PROVIDERS',
+                action=f'set "baseUrl": "{manner.address.shown}" in PROVIDERS',
             )
-            return True
-        return False
+        self._manner = manner
+
+    async def retire(self) -> None:
+        """Calls in flight go on, and the last connection is closed after them."""
+        await self._transport.retire()
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -283,12 +319,28 @@ def _same_key_once(error: UpstreamError) -> bool:
     return isinstance(error, Failure) and error.same_key_once
 
 
+def _secrets_of(config: ProviderConfig) -> Iterator[str]:
+    """What a provider may repeat in its answers and nobody may read there."""
+    yield from (secret.reveal() for secret in config.api_keys)
+    for _, value in config.headers:
+        text = value.reveal() if isinstance(value, Secret) else value
+        yield text
+        yield text.rpartition(" ")[2]  # without the scheme
+    query = urlsplit(config.base_url).query
+    if query:
+        yield query
+
+
 class _Address(msgspec.Struct, frozen=True):
-    """A base URL, taken apart once. Query parameters of the base stay (some private gateways need them)."""
+    """A base URL, taken apart once. Query parameters of the base stay (some private gateways need them).
+
+    `shown` is for people; it has no query, which may hold a key.
+    """
 
     origin: Origin
     path: bytes
     query: bytes
+    shown: str
 
     @classmethod
     def of(cls, base_url: str) -> "_Address":
@@ -296,10 +348,21 @@ class _Address(msgspec.Struct, frozen=True):
         scheme = "http" if parts.scheme == "http" else "https"
         port = parts.port or (80 if scheme == "http" else 443)
         origin = Origin(scheme, parts.hostname or "", port)  # type: ignore[arg-type]
-        return cls(origin, parts.path.rstrip("/").encode(), b"?" + parts.query.encode() if parts.query else b"")
+        query = b"?" + parts.query.encode() if parts.query else b""
+        return cls(origin, parts.path.rstrip("/").encode(), query, base_url.partition("?")[0].rstrip("/"))
+
+    def with_v1(self) -> "_Address":
+        return msgspec.structs.replace(self, path=self.path + b"/v1", shown=self.shown + "/v1")
 
     def target(self, path: str) -> bytes:
         return self.path + path.encode() + self.query
+
+
+class _Manner(msgspec.Struct, frozen=True):
+    """How an entry is called: where, and with which of its vendor's quirks."""
+
+    address: _Address
+    quirks: Quirks
 
 
 class Providers:
@@ -312,22 +375,34 @@ class Providers:
         self._by_identity: dict[int, Provider] = {}
 
     def of(self, config: ProviderConfig) -> Provider:
+        """Raises UpstreamError when it cannot be opened."""
         # Hashing a whole configuration for each call would cost more than the rest of the look-up.
         provider = self._by_identity.get(id(config))
         if provider is None or provider.config is not config:
             provider = self._opened.get(config)
             if provider is None:
-                provider = self._opened[config] = Provider(config, self._open_transport(config), self._clock)
+                provider = self._opened[config] = self._open(config)
             provider.config = config
             self._by_identity[id(config)] = provider
         return provider
 
+    def _open(self, config: ProviderConfig) -> Provider:
+        try:
+            transport = self._open_transport(config)
+        except OSError as error:  # the file was there when the configuration was read
+            lost = TransportError(
+                "CERT_UNTRUSTED", "`tls.caFile` cannot be read any more, or is no PEM file", "connect"
+            )
+            raise explain_for(from_transport(lost), provider_key=config.key) from error
+        return Provider(config, transport, self._clock)
+
     async def keep_only(self, configs: Iterable[ProviderConfig]) -> None:
         """Forget the others. Their calls in flight go on: a connection is closed when its answer ends."""
         kept = set(configs)
-        for config in [config for config in self._opened if config not in kept]:
-            del self._opened[config]
+        retired = [self._opened.pop(config) for config in list(self._opened) if config not in kept]
         self._by_identity = {id(one.config): one for one in self._opened.values()}
+        for provider in retired:
+            await provider.retire()
 
     async def aclose(self) -> None:
         for provider in self._opened.values():

@@ -2,7 +2,6 @@
 
 import difflib
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,6 +11,7 @@ from penstock.gateway.catalog.fields import Fields, Notes
 from penstock.gateway.catalog.provider_types import DEMO, TYPES, default_base_url
 from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig
+from penstock.providers.transport import tls
 from penstock.providers.transport.base import Limits
 from penstock.providers.vendors import VENDORS
 
@@ -142,27 +142,28 @@ def _tls(fields: Fields) -> dict[str, Any]:
     if given is None:
         return {}
     ca_file, verify = given.text("caFile"), given.flag("verify")
-    if ca_file is not None and not _is_readable(ca_file):
-        given.refuse("caFile", "is not a file that can be read.", "Expected the path of a PEM file.")
+    if ca_file is not None and not _is_authority(ca_file):
+        given.refuse("caFile", "is not a file of certificates that can be read.", "Expected the path of a PEM file.")
     if verify is False:
         given.warn("verify", "is false: anyone on the way can read the keys.", "Give `caFile` instead.")
     given.close()
     return {"ca_file": ca_file, "verify_tls": verify is not False}
 
 
-def _is_readable(path: str) -> bool:
+def _is_authority(path: str) -> bool:
     try:
-        with Path(path).open("rb"):
-            return True
+        tls.context(path, verify=True)
     except (OSError, ValueError):
         return False
+    return True
 
 
-def _proxy(fields: Fields) -> str | None:
+def _proxy(fields: Fields) -> Secret | None:
+    """A secret, because it may hold a password."""
     text = fields.text("proxy")
     if text is not None and _address(text) is None:
         fields.refuse("proxy", "is not an address.", "Expected http://host:port or https://host:port.")
-    return text
+    return None if text is None else Secret(text)
 
 
 def _base_url(fields: Fields) -> str | None:

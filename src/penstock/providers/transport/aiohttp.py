@@ -48,6 +48,8 @@ class Aiohttp:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._attempts: set[_Attempt] = set()
         self._closed = False
+        self._is_retired = False
+        self._closing: asyncio.Task[None] | None = None
 
     async def send(self, request: Request, limits: Limits) -> Response:
         request_head(request)  # refuses what would break out of its line
@@ -58,6 +60,10 @@ class Aiohttp:
             if not attempt.unheard:
                 raise
         return await self._try(_Attempt(request, limits, attempt.total_at), fresh=True)
+
+    async def retire(self) -> None:
+        self._is_retired = True
+        await self._close_unused()
 
     async def aclose(self) -> None:
         self._closed = True
@@ -98,6 +104,13 @@ class Aiohttp:
     def done(self, attempt: "_Attempt") -> None:
         self._attempts.discard(attempt)
         attempt.cut()
+        if self._is_retired and not self._attempts and not self._closed:
+            self._closing = asyncio.get_running_loop().create_task(self._close_unused())
+
+    async def _close_unused(self) -> None:
+        while self._sessions and not self._attempts:
+            _, session = self._sessions.popitem()
+            await session.close()
 
     async def _request(self, request: Request, fresh: bool) -> aiohttp.ClientResponse:
         origin = request.origin

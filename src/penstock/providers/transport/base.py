@@ -80,6 +80,9 @@ class Transport(Protocol):
         Cancelling closes the connection at once. Raises TransportError and its kinds.
         """
 
+    async def retire(self) -> None:
+        """No more calls are expected: close what is idle at once, and what is busy when its answer ends."""
+
     async def aclose(self) -> None:
         """Close every connection, kept or busy; reads in flight raise TransportError."""
 

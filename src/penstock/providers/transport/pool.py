@@ -17,6 +17,7 @@ class Pool:
 
     def __init__(self, idle_s: float) -> None:
         self._idle_s = idle_s
+        self._most_idle = KEPT_PER_ORIGIN
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -33,7 +34,7 @@ class Pool:
         idle = self._idle.get(connection.origin)
         if idle is None:
             idle = self._idle[connection.origin] = []
-        if len(idle) >= KEPT_PER_ORIGIN:
+        if len(idle) >= self._most_idle:
             connection.abort()
             return
         connection.idle_since = connection.loop.time()
@@ -52,6 +53,13 @@ class Pool:
         self._open.discard(connection)
         if self._emptied is not None and not self._open and not self._emptied.done():
             self._emptied.set_result(None)
+
+    def retire(self) -> None:
+        """Keep nothing any more."""
+        self._most_idle = 0
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().abort()
 
     async def close(self) -> None:
         """Cut everything, and return when the sockets are closed."""

@@ -47,6 +47,9 @@ class Relay:
             raise answer.error
         return answer
 
+    async def retire(self) -> None:
+        self._pool.retire()
+
     async def aclose(self) -> None:
         self._closed = True
         await self._pool.close()
