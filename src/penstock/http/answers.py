@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from penstock.errors import InternalError, PenstockError, Unavailable
+from penstock.errors import InternalError, PenstockError, Unavailable, UpstreamError
 from penstock.http.faces import JSON_TYPE, Header, error_headers
 from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
 from penstock.kit.tasks import set_within, to_the_end
@@ -37,6 +37,14 @@ def unexpected(request_id: str) -> InternalError:
         explanation="This is a defect of the service, not of your request.",
         action=f"Give the operator the request id {request_id}: the log has the details under it.",
     )
+
+
+def log_failure(incoming: Incoming, error: PenstockError) -> None:
+    """Callers' mistakes are theirs; a provider's failures are events; what is left is ours to mend."""
+    if isinstance(error, UpstreamError):
+        log.warning(error.message, code=error.code, path=incoming.path, upstreamStatus=error.upstream_status)
+    elif error.status >= 500:
+        log.error(error.message, code=error.code, path=incoming.path, exc_info=error.__cause__)
 
 
 async def send_body(incoming: Incoming, send: Send, status: int, body: bytes, headers: Sequence[Header]) -> None:
@@ -151,6 +159,7 @@ class EventStream(Response):
                 action="Ask for a shorter answer, or raise STREAM_MAX_SECONDS and the read time-out of your proxy.",
             )
         except PenstockError as error:
+            log_failure(incoming, error)
             self._failure = error
         except Exception as error:
             log.error("unexpected failure in a stream", path=incoming.path, exc_info=error)

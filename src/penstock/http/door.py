@@ -14,9 +14,8 @@ from penstock.errors import (
     PenstockError,
     Unavailable,
     UnsupportedMediaType,
-    UpstreamError,
 )
-from penstock.http.answers import send_error, unexpected
+from penstock.http.answers import log_failure, send_error, unexpected
 from penstock.http.bodies import BodyTooLarge, bounded
 from penstock.http.faces import Header, face_of
 from penstock.http.incoming import SCOPE_KEY, AsgiApp, Incoming, Message, Receive, Scope, Send
@@ -112,7 +111,7 @@ class Door:
 
     async def _refuse(self, incoming: Incoming, send: Send, error: PenstockError) -> None:
         incoming.outcome = "error"
-        _report(incoming, error)
+        log_failure(incoming, error)
         if incoming.status:
             raise error  # too late for an answer: the server cuts the connection, so it cannot look complete
         await send_error(incoming, send, error)
@@ -169,14 +168,6 @@ def _repeated(sent: Sequence[Header]) -> bytes | None:
     """The name of a header that may come once, and came twice."""
     names = [name for name, _ in sent]
     return next((name for name in _ONCE if names.count(name) > 1), None)
-
-
-def _report(incoming: Incoming, error: PenstockError) -> None:
-    """Callers' mistakes are theirs; a provider's failures are events; what is left is ours to mend."""
-    if isinstance(error, UpstreamError):
-        log.warning(error.message, code=error.code, path=incoming.path, upstreamStatus=error.upstream_status)
-    elif error.status >= 500:
-        log.error(error.message, code=error.code, path=incoming.path, exc_info=error.__cause__)
 
 
 def _dressed(incoming: Incoming, send: Send) -> Send:

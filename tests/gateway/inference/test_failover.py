@@ -153,6 +153,23 @@ def test_nothing_is_tried_again_after_the_first_token(house: Service, second: Up
     assert second.chats == []
 
 
+def test_a_failure_in_mid_stream_is_in_the_log_with_its_request(house: Service) -> None:
+    house.upstream.plays(Text("half"), Wait(0.05), Reset())
+    response = ask(house, "shared", stream=True)
+    line = json.loads(house.wait_for_log("upstream_unavailable"))
+    assert (line["level"], line["requestId"]) == (40, response.headers["x-request-id"])
+
+
+def test_tokens_are_known_when_a_finished_stream_breaks_off_before_it_tells_them(house: Service) -> None:
+    finish = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    house.upstream.plays(Text("all of it"), Raw(finish), Wait(0.05), Reset())
+    response = ask(house, "shared", stream=True)
+    assert "[DONE]" not in response.text
+    line = json.loads(house.wait_for_log('"outcome":"error"'))
+    assert line["inputTokens"] > 0
+    assert line["outputTokens"] > 0
+
+
 def test_a_request_that_is_wrong_everywhere_is_sent_once(house: Service, second: Upstream) -> None:
     house.upstream.plays(Status(400, {"error": {"message": "unknown parameter"}}))
     assert ask(house, "shared").status_code == 400

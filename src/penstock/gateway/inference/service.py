@@ -53,7 +53,7 @@ class Served(Generic[Output]):
     def close(self) -> None:
         """Also writes the usage down, as far as it is known."""
         reader = self.answer.reader
-        self._record.usage = reader.usage if reader.complete else reader.estimate()
+        self._record.usage = reader.estimate()
         self.answer.close()
 
 
@@ -82,9 +82,9 @@ class Inference:
         found = candidates(self._catalog.current, caller, model, feature, reasoning=reasoning)
         for position, candidate in enumerate(found, start=1):
             backend = candidate.backend
-            provider = self._providers.of(backend.provider)
             record.model, record.provider = candidate.model.slug, candidate.model.provider_key
             try:
+                provider = self._providers.of(backend.provider)
                 answer = await provider.open(backend.upstream_model, translation, attempts)
             except UpstreamError as error:
                 elsewhere = isinstance(error, Failure) and error.other_backend
