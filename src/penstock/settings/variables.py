@@ -142,7 +142,8 @@ ENVIRONMENTS_MANAGEMENT_SECRET_KEY = _variable(
     "ENVIRONMENTS_MANAGEMENT_SECRET_KEY",
     "secrets",
     TEXT,
-    "Opens the management panel and API; it never signs user tokens.",
+    "For the management panel and API, which this version does not have yet. Without `SECRETS_ENCRYPTION_KEY`, secrets "
+    "are sealed with what is derived from it. It never signs user tokens.",
     secret=True,
 )
 SECRETS_ENCRYPTION_KEY = _variable(

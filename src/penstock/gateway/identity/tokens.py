@@ -110,7 +110,7 @@ def unknown_environment(claimed: str) -> InvalidTokenPayload:
     return InvalidTokenPayload(
         "The token's environment is unknown.",
         explanation=f"The claim `aud` is `{_shown(claimed)}`; there is no environment of that id here.",
-        action="Set `aud` to the environment's id as the panel or `penstock tenant list` shows it.",
+        action="Set `aud` to the environment's id as `penstock tenant list` shows it.",
     )
 
 
