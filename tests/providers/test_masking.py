@@ -53,3 +53,9 @@ def test_a_short_secret_does_not_garble_the_sentence() -> None:
 )
 def test_ordinary_words_stay(text: str) -> None:
     assert mask(text) == text
+
+
+def test_a_page_of_blanks_is_read_once() -> None:
+    """Going back over them would take minutes: the time limit of the tests would strike."""
+    text = "Incorrect API key provided" + " " * 100_000
+    assert mask(text) == text

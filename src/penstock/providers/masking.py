@@ -8,8 +8,9 @@ MASK = "***"
 # A configured value shorter than this is a word, not a secret; replacing it would garble every sentence.
 _SHORTEST_SECRET = 6
 
+# Nothing here may go back over blanks: a page of them would keep the event loop for seconds.
 _OPENAI_ECHO = re.compile(
-    r"(Incorrect API key provided)\s*:?\s+(?:'[^']*'|\"[^\"]*\"|[^\s'\"]*[^\s'\".])", re.IGNORECASE
+    r"(Incorrect API key provided)(?:\s*+:)?+\s++(?:'[^']*'|\"[^\"]*\"|[^\s'\"]*[^\s'\".])", re.IGNORECASE
 )
 _PATTERNS = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
