@@ -278,6 +278,7 @@ def test_unreadable_access_keys_are_the_operators_fault_and_say_which_variable_c
     with pytest.raises(PenstockError) as raised:
         check_signature(token, Keyring("t", unreadable=1), None)
     assert raised.value.code == "secrets_unreadable"
+    assert "the file secret.key in STATE_DIR" in (raised.value.explanation or "")
     assert "SECRETS_ENCRYPTION_KEY" in (raised.value.explanation or "")
     assert "ENVIRONMENTS_MANAGEMENT_SECRET_KEY" in (raised.value.explanation or "")
 

@@ -60,7 +60,7 @@ class SecretsUnreadable(PenstockError):
         super().__init__(
             "Stored keys cannot be read.",
             explanation="They were stored under another key: SECRETS_ENCRYPTION_KEY, or without it "
-            "ENVIRONMENTS_MANAGEMENT_SECRET_KEY, changed since.",
-            action="Add the former value to SECRETS_ENCRYPTION_KEY, after the present one and a comma, and restart; "
-            "or create new keys and revoke the old ones.",
+            "ENVIRONMENTS_MANAGEMENT_SECRET_KEY, or without both the file secret.key in STATE_DIR, changed since.",
+            action="Put the file back, or add the former value to SECRETS_ENCRYPTION_KEY, after the present one and a "
+            "comma, and restart; or create new keys and revoke the old ones.",
         )
