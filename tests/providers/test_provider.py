@@ -12,7 +12,7 @@ from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
 from penstock.providers.base import Call, Delta, Exchange, Message, ProviderConfig, Quirks, Reader, TextDelta, Wire
-from penstock.providers.failures import CredentialsRefused, UpstreamNotFound
+from penstock.providers.failures import CredentialsRefused, TimedOut, UpstreamNotFound
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Answer, Attempts, Provider, Providers
 from tests.fakes.wire_server import CHUNKED_HEAD, Script, WireServer, chunk, chunked, ok
@@ -179,6 +179,22 @@ async def test_an_answer_that_is_finished_but_never_ends_is_complete_after_a_whi
     assert answer.reader.complete
     assert answer.reader.usage is not None
     assert answer.reader.usage.estimated
+
+
+async def test_s054_the_wait_for_the_first_token_begins_when_the_request_is_sent(
+    serve: Serve, providers: Providers
+) -> None:
+    async def script(line: Line) -> None:
+        await line.request()
+        await asyncio.sleep(0.7)
+        await line.send(CHUNKED_HEAD)
+        await asyncio.sleep(0.7)
+        await line.send(chunk(HI))
+        await line.gone()
+
+    provider = providers.of(config(await serve(script), first_byte_s=1.0))
+    with pytest.raises(TimedOut, match="1 s"):
+        await begin(provider)
 
 
 @pytest.mark.parametrize("proxied", [False, True])

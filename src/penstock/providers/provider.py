@@ -201,6 +201,7 @@ class Provider:
         def explain(error: UpstreamError) -> UpstreamError:
             return self._explained(error, key, model, manner.address)
 
+        dispatched_at = asyncio.get_running_loop().time()
         try:
             response = await self._transport.send(self._request(exchange, key, manner.address), self._limits)
         except TransportError as error:
@@ -213,17 +214,17 @@ class Provider:
                 self.wire, manner.quirks, content_type=content_type, sent_bytes=len(exchange.body)
             )
             answer = Answer(response, reader, explain)
-            await self._begin(answer)
+            await self._begin(answer, dispatched_at)
         except BaseException:
             response.close()
             raise
         return answer
 
-    async def _begin(self, answer: Answer[Output]) -> None:
+    async def _begin(self, answer: Answer[Output], dispatched_at: float) -> None:
         """Wait for the first content; headers and comments alone do not count as an answer (S054)."""
         limit_s = self._limits.first_byte_s
         # A bare timer, because this is on the path of every call and `asyncio.timeout` costs three times as much.
-        timer = asyncio.get_running_loop().call_later(limit_s, answer.expire)
+        timer = asyncio.get_running_loop().call_at(dispatched_at + limit_s, answer.expire)
         try:
             await answer.begin()
         except UpstreamError:
