@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +13,8 @@ import pytest
 
 from tests.editor.conftest import Editor, Tenant, eventually
 from tests.fakes.editor_client import EditorClient, Refused
-from tests.fakes.openai_upstream import CutShort, Finish, Hold, Raw, Status, Step, Text
-from tests.service import Service
+from tests.fakes.openai_upstream import CutShort, Finish, Hold, Raw, Status, Step, Text, running_upstream
+from tests.service import Service, service_env, start_service
 
 THOUGHT = Raw(b'data: {"choices": [{"index": 0, "delta": {"reasoning_content": "Hm."}}]}\n\n')
 
@@ -86,6 +87,8 @@ def test_t_08_conversations_are_created_once(editor: EditorClient) -> None:
         with pytest.raises(Refused) as refused:
             editor.ask("POST", "conversations", "/v1/conversations", {"id": bad})
         assert (refused.value.status, refused.value.body["code"]) == (400, "invalid-request-data")
+    with pytest.raises(Refused, match="id: must not contain spaces"):
+        editor.create("a b")
     generated = editor.ask("POST", "conversations", "/v1/conversations", {})["id"]
     assert editor.conversation(generated)["id"] == generated
     seen = editor.conversation(made)
@@ -290,6 +293,17 @@ def test_t_19_an_upstream_failure_travels_in_the_stream(service: Service, editor
     assert reply.first("error")["cause"]["providerStatusCode"] == 401
     assert "Incorrect API key provided" in reply.first("error")["message"]
     assert [item["role"] for item in editor.messages(made)] == ["user"]
+
+
+def test_s045_a_busy_provider_is_quoted_also_when_the_agent_tried_another_of_its_models(tmp_path: Path) -> None:
+    busy = {"error": {"message": "Requests per minute: 3 of 3 used", "code": "rate_limit_exceeded"}}
+    with running_upstream() as upstream, start_service(service_env(upstream, tmp_path), upstream) as own:
+        with EditorClient(own.url, Tenant(own).headers()) as editor:
+            upstream.plays(Status(429, busy, (("retry-after", "30"),)))
+            error = editor.said(editor.create(title="t"), "Hi").first("error")
+        assert error["cause"]["providerStatusCode"] == 429
+        assert error["message"] == "Requests per minute: 3 of 3 used"
+        assert len(upstream.chats) == 1
 
 
 def test_a_failure_in_mid_answer_keeps_what_was_said(service: Service, editor: EditorClient) -> None:

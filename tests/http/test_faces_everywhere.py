@@ -6,6 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.errors import UpstreamError, UpstreamTimeout
+from penstock.http.faces import EDITOR
+from penstock.providers.failures import ContentFiltered
 from tests.fakes.openai_upstream import Finish, Reset, Status, Text
 from tests.service import Service
 
@@ -238,3 +241,8 @@ def test_a_body_that_is_not_declared_as_json_is_a_400_that_names_the_header(
 def test_json_may_be_declared_with_parameters(client: httpx.Client, token: dict[str, str], kind: str) -> None:
     headers = {**token, "Content-Type": kind}
     assert client.post("/v1/conversations", content=b"{}", headers=headers).status_code == 201
+
+
+def test_to_the_editor_a_filtered_prompt_is_the_prompts_fault_and_any_other_failure_the_providers() -> None:
+    assert EDITOR.status(ContentFiltered("no")) == 422
+    assert EDITOR.status(UpstreamError("?")) == EDITOR.status(UpstreamTimeout("?")) == 502

@@ -61,7 +61,7 @@ class EditorFace:
     def status(self, error: PenstockError) -> int:
         # The editor knows 422 and 502 for upstream trouble and takes any other status for a defect (2.4.1).
         if isinstance(error, UpstreamError):
-            return 422 if error.code == "content_filtered" else 502
+            return 422 if error.code == "upstream_content_filtered" else 502
         return error.status
 
     def code(self, error: PenstockError) -> str:

@@ -131,7 +131,8 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "json_invalid":
         position = problem["loc"][-1] if len(problem["loc"]) > 1 else "?"
         return f"the body is not valid JSON at character {position} ({problem.get('ctx', {}).get('error', '')})"
-    return str(problem["msg"])[:1].lower() + str(problem["msg"])[1:300]
+    sentence = str(problem["msg"]).removeprefix("Value error, ")  # our own checks need no label
+    return sentence[:1].lower() + sentence[1:300]
 
 
 def _too_long(problem: Mapping[str, Any]) -> dict[str, Any]:

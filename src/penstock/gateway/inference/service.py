@@ -14,7 +14,7 @@ from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.routing.candidates import candidates
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
-from penstock.providers.failures import Failure
+from penstock.providers.failures import AllKeysResting, Failure
 from penstock.providers.provider import Answer, Attempts, Providers
 from penstock.telemetry.logs import log
 
@@ -75,10 +75,11 @@ class Inference:
         """Return when an answer has begun. Until then a failure moves on to the next candidate.
 
         `record` says who was asked and how often, also when nobody answers. Raises what `routing.candidates` raises,
-        and UpstreamError: the last candidate's failure.
+        and UpstreamError: the last failure of a candidate that was really asked.
         """
         started = time.perf_counter()
         attempts = Attempts()
+        failure: UpstreamError | None = None
         found = candidates(self._catalog.current, caller, model, feature, reasoning=reasoning)
         for position, candidate in enumerate(found, start=1):
             backend = candidate.backend
@@ -87,9 +88,11 @@ class Inference:
                 provider = self._providers.of(backend.provider)
                 answer = await provider.open(backend.upstream_model, translation, attempts)
             except UpstreamError as error:
+                if failure is None or not isinstance(error, AllKeysResting):
+                    failure = error  # what made keys rest says more than that they do
                 elsewhere = isinstance(error, Failure) and error.other_backend
                 if position == len(found) or attempts.left <= 0 or not elsewhere:
-                    raise
+                    raise failure from failure.__cause__
                 log.warning("backend failed, trying the next", backend=candidate.model.slug, reason=error.message)
                 continue
             finally:
