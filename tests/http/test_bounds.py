@@ -21,6 +21,38 @@ def house() -> Iterator[SmallHouse]:
         yield house
 
 
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[SmallHouse]:
+    with small_house(bounds={"keep_alive_s": 0.5}) as house:
+        yield house
+
+
+# --- kept connections -------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_on_which_nothing_more_comes_is_closed(impatient: SmallHouse) -> None:
+    with connected(impatient.port) as raw:
+        assert raw.send(request("POST", "/call", b"{}")).answer().status == 200
+        assert raw.rest() == b""
+
+
+def test_a_connection_that_is_used_again_in_time_is_kept(impatient: SmallHouse) -> None:
+    with connected(impatient.port) as raw:
+        for _ in range(6):
+            assert raw.send(request("POST", "/call", b"{}")).answer().status == 200
+            time.sleep(0.2)
+
+
+def test_a_request_that_is_on_its_way_when_the_time_is_over_is_still_served(impatient: SmallHouse) -> None:
+    whole = request("POST", "/call", b"{}")
+    with connected(impatient.port) as raw:
+        assert raw.send(whole).answer().status == 200
+        time.sleep(0.3)
+        raw.send(whole[:10])
+        time.sleep(0.5)
+        assert raw.send(whole[10:]).answer().status == 200
+
+
 # --- slow clients -----------------------------------------------------------------------------------------------------
 
 

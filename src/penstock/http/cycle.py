@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from penstock.http.faces import Header
-from penstock.http.incoming import AsgiApp, Message, Scope
+from penstock.http.incoming import WHEN_GONE, AsgiApp, Message, Scope
 from penstock.telemetry.logs import log
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -36,6 +36,7 @@ class Cycle:
         stalled_s: float,
     ) -> None:
         self.scope = scope
+        scope[WHEN_GONE] = self.when_gone
         self.transport = transport
         self.flow = flow
         self.default_headers = default_headers
@@ -51,6 +52,9 @@ class Cycle:
         self._stalled_s = stalled_s
         self._head: bytes | None = None
         """Kept back until the body begins, in the same turn of the event loop; else it leaves by itself."""
+        self._gone: Callable[[], None] | None = None
+        self._is_head = scope["method"] == "HEAD"
+        self._knows_chunks = scope["http_version"] == "1.1"
         self._chunked = False
         self._left: int | None = None
         """How much of the declared body is still to come; None when its length is not declared."""
@@ -62,9 +66,26 @@ class Cycle:
             log.warning("an answer was cut short", reason=str(error)[:200])
         finally:
             self.on_response = _nothing
+            self.scope = {}  # it holds a method of ours: a cycle
             if not self.response_complete and not self.disconnected:
                 self._flush()
                 self._close()
+
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """`call` once, when the client hangs up before the answer is complete; at once if it has."""
+        if self.disconnected:
+            call()
+        else:
+            self._gone = call
+
+    def leave(self) -> None:
+        """The client has hung up."""
+        if self.disconnected or self.response_complete:
+            return
+        self.disconnected = True
+        self.message_event.set()
+        if self._gone is not None:
+            self._gone()
 
     async def receive(self) -> Message:
         if self.waiting_for_100_continue and not self.transport.is_closing():
@@ -105,9 +126,9 @@ class Cycle:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
-        if self.scope["method"] == "HEAD" or status in _BODILESS:
+        if self._is_head or status in _BODILESS:
             self._left = 0
-        elif not declared and self.scope["http_version"] == "1.1":
+        elif not declared and self._knows_chunks:
             self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
         elif not declared:
@@ -137,7 +158,7 @@ class Cycle:
     def _counted(self, body: bytes, *, last: bool) -> bytes:
         if self._left is None:
             return body
-        if self.scope["method"] == "HEAD":
+        if self._is_head:
             return b""
         self._left -= len(body)
         if self._left < 0 or (last and self._left):

@@ -18,6 +18,11 @@ Outcome = Literal["ok", "client-abort", "error"]
 
 SCOPE_KEY = "penstock.incoming"
 
+WHEN_GONE = "penstock.when_gone"
+"""In the scope, from our own server: takes what is to be called when the client hangs up before the answer ends."""
+
+WhenGone = Callable[[Callable[[], None]], None]
+
 
 _PROCESS = os.urandom(9).hex()
 _numbers = itertools.count(int.from_bytes(os.urandom(2)))
@@ -36,24 +41,18 @@ class Incoming:
     and is asked only when a line is written.
     """
 
-    __slots__ = (
-        "authorization",
-        "bytes_out",
-        "complete",
-        "editor_version",
-        "explain",
-        "extra",
-        "face",
-        "headers",
-        "id",
-        "method",
-        "origin",
-        "outcome",
-        "path",
-        "started",
-        "status",
-        "x_api_key",
-    )
+    # Most requests leave most of these alone, so they stand here and not in `__init__`.
+    status: int = 0
+    bytes_out: int = 0
+    complete: bool = False
+    outcome: Outcome = "ok"
+    extra: dict[str, Any] | None = None
+    explain: Callable[[], dict[str, Any]] | None = None
+    authorization: bytes | None = None
+    x_api_key: bytes | None = None
+    origin: bytes | None = None
+    editor_version: bytes | None = None
+    headers: list[Header]
 
     def __init__(self, scope: Scope, face: Face) -> None:
         self.id = new_request_id()
@@ -61,17 +60,6 @@ class Incoming:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.started = time.perf_counter()
-        self.status = 0
-        self.bytes_out = 0
-        self.complete = False
-        self.headers: list[Header] = []
-        self.outcome: Outcome = "ok"
-        self.extra: dict[str, Any] | None = None
-        self.explain: Callable[[], dict[str, Any]] | None = None
-        self.authorization: bytes | None = None
-        self.x_api_key: bytes | None = None
-        self.origin: bytes | None = None
-        self.editor_version: bytes | None = None
 
     def id_headers(self) -> list[Header]:
         return [(b"x-request-id", self.id.encode()), *self.face.headers(self.id)]

@@ -2,37 +2,22 @@
 
 import asyncio
 
-from penstock.http.incoming import Receive
+from penstock.http.incoming import WHEN_GONE, Scope, WhenGone
 
 
 class Presence:
     """Cancels the task that made it as soon as the client is gone; `gone` then tells that apart from other cancels.
 
-    `watch` costs a task, so a short call begins to watch only when it turns out to be long (`after_s`). Call `stop`
-    before the request ends.
+    The server calls (`http/cycle.py`), so that a call which nobody leaves pays nothing for it.
     """
 
-    __slots__ = ("_owner", "_receive", "_timer", "_watcher", "gone")
+    __slots__ = ("_owner", "gone")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._owner = asyncio.current_task()
-        self._timer: asyncio.TimerHandle | None = None
-        self._watcher: asyncio.Task[None] | None = None
+    def __init__(self, scope: Scope) -> None:
         self.gone = False
-
-    def watch(self, after_s: float = 0.0) -> None:
-        loop = asyncio.get_running_loop()
-        if after_s:
-            self._timer = loop.call_later(after_s, self._begin)
-        else:
-            self._begin()
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self._owner = asyncio.current_task()
+        when_gone: WhenGone = scope[WHEN_GONE]
+        when_gone(self._leave)
 
     def swallow(self) -> bool:
         """After a CancelledError: whether it was ours. Then the task goes on as if it had not been cancelled."""
@@ -40,14 +25,11 @@ class Presence:
             self._owner.uncancel()
         return self.gone
 
-    def _begin(self) -> None:
-        self._timer = None
-        if self._watcher is None:
-            self._watcher = asyncio.get_running_loop().create_task(self._until_gone())
+    def stop(self) -> None:
+        """The call is over: from here on nobody is cancelled."""
+        self._owner = None
 
-    async def _until_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
+    def _leave(self) -> None:
         if self._owner is not None:
+            self.gone = True
             self._owner.cancel()

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import httptools
 import uvicorn
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import HANDLED_SIGNALS
 
 from penstock.errors import HeadersTooLarge, InvalidRequest, PenstockError, RequestTimeout
@@ -28,7 +28,7 @@ _SAVE_WITHIN_S = 5.0
 class Bounds:
     """What one connection may cost. `silent_s`: the longest pause in a body; `stalled_s`: how long a client may read
     nothing of an answer that waits for it; `linger_s`: how long what a client still sends after its answer is thrown
-    away.
+    away; `keep_alive_s`: how long a connection is kept between two requests.
     """
 
     header_bytes: int = 32 * 1024
@@ -36,10 +36,13 @@ class Bounds:
     silent_s: float = 60.0
     stalled_s: float = 60.0
     linger_s: float = 30.0
+    keep_alive_s: float = 75.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Bounds what arrives before a request exists, and gives up clients that do not read their answer."""
+
+    cycle: Cycle  # type: ignore[assignment]  # ours, with what the base class uses of its own
 
     def __init__(self, *args: Any, bounds: Bounds, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,9 +53,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unfinished_bytes: int | None = None
         self._refused = False
         self._in_headers = True
+        self._idle_since = 0.0
         self._arrival_due: asyncio.TimerHandle | None = None
         self._drain_due: asyncio.TimerHandle | None = None
-        self._running: RequestResponseCycle | None = None
+        self._running: Cycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -61,16 +65,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self._stop_watching_drain()
-        if self._running is not None and self._running is not self.cycle:
-            # The base class tells the newest request only; with pipelining an older one is being answered.
-            self._running.disconnected = True
-            self._running.message_event.set()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+        for cycle in (self._running, self.cycle):  # with pipelining an older request may still be answered
+            if cycle is not None:
+                cycle.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as asked:
@@ -101,8 +105,34 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_watching_drain()
         super().resume_writing()
 
+    def on_response_complete(self) -> None:
+        """In place of the base class's, which makes and drops a timer for every answer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_for_more(self._bounds.keep_alive_s)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """The timer looks for itself whether anything came; it goes with the connection."""
+
+    def _wait_for_more(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
     def timeout_keep_alive_handler(self) -> None:
-        self.transport.abort()  # closing would wait for a client that has not read its last answer
+        self.timeout_keep_alive_task = None
+        if self._arrival_due is not None or not self.cycle.response_complete:
+            return  # something is arriving or being answered; the end of that answer starts it again
+        left = self._idle_since + self._bounds.keep_alive_s - self.loop.time()
+        if left > 0:
+            self._wait_for_more(left)
+        else:
+            self.transport.abort()  # closing would wait for a client that has not read its last answer
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0
@@ -140,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
         before = self.cycle
-        self.cycle = Cycle(  # type: ignore[assignment]
+        self.cycle = Cycle(
             scope=cast(Scope, scope),
             transport=self.transport,
             flow=self.flow,
@@ -155,11 +185,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft((self.cycle, self.app))  # type: ignore[arg-type]
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: Cycle, app: ASGI3Application) -> None:  # type: ignore[override]
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
 
     def _headers_unfinished(self, size: int) -> None:
         # The parser keeps the pieces of a header to itself until it ends, so that they are not counted yet. The first
@@ -249,8 +279,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not cycle.more_body:
             cycle.keep_alive = False
         elif cycle is self._running and not cycle.response_started:
-            cycle.disconnected = True
-            cycle.message_event.set()
+            cycle.leave()
             self._answer(error)
         else:
             self.transport.abort()
@@ -349,7 +378,6 @@ def server_for(app: AsgiApp, *, grace_s: float, bounds: Bounds = Bounds()) -> Se
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=int(grace_s),
     )
     return Server(config)

@@ -18,7 +18,7 @@ from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.service import CallRecord, Inference, Served
 from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, ANY_MODEL_PERMISSION
-from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, send_body
+from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, log_failure, send_body
 from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
 from penstock.http.presence import Presence
@@ -28,9 +28,6 @@ from penstock.providers.wires.openai_request import ChatRequest, read_request
 from penstock.providers.wires.openai_whole import RelayWhole
 
 CHAT_PATH = "/oai/v1/chat/completions"
-
-# A short call is over before it is worth a task that watches its client.
-_WATCH_AFTER_S = 0.1
 
 
 class ChatCompletions:
@@ -42,15 +39,13 @@ class ChatCompletions:
 
     async def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(incoming)
-        presence = Presence(receive)
+        presence = Presence(scope)
         record = CallRecord()
         try:
             request = read_request(await read_body(receive, limit_bytes=self._max_body_bytes))
             if request.stream:
-                presence.watch()
                 await self._stream(incoming, send, caller, request, record)
             else:
-                presence.watch(_WATCH_AFTER_S)
                 await self._whole(incoming, send, caller, request, record)
         except ClientGone:
             incoming.outcome = "client-abort"
@@ -94,6 +89,7 @@ class ChatCompletions:
         except UpstreamError as error:
             # The status has gone out: the failure is a frame, and no `[DONE]` follows it.
             incoming.outcome = "error"
+            log_failure(incoming, error)
             await outlet.write(incoming.face.error_frame(error, incoming.id))
         finally:
             served.close()
@@ -205,7 +201,8 @@ class _Outlet:
     def _tick(self) -> None:
         silent_s = self._loop.time() - self._written_at
         if silent_s >= self._keep_alive_s:
-            self._tick_task = self._loop.create_task(self.write(b": keep-alive\n\n"))
+            if self._tick_task is None or self._tick_task.done():  # else it waits for a client that does not read
+                self._tick_task = self._loop.create_task(self.write(b": keep-alive\n\n"))
             silent_s = 0.0
         self._arm(self._keep_alive_s - silent_s)
 
@@ -226,6 +223,7 @@ class _Streamed:
             content_type=content_type,
             quirks=quirks,
             sent_bytes=sent_bytes,
+            choices=self._request.choices,
         )
 
 
