@@ -11,6 +11,7 @@ what their `env` says (`fresh_database_env` of tests/databases.py, REDIS_*).
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -128,6 +129,18 @@ def service_env(upstream: Upstream, state_dir: Path, **more: str) -> dict[str, s
         "LOG_LEVEL": "30",
         **more,
     }
+
+
+@contextmanager
+def redis_env() -> Iterator[dict[str, str]]:
+    """The variables of a corner of Redis of its own; its keys are removed at the end."""
+    import redis
+
+    prefix = f"penstock-test-{secrets.token_hex(4)}:"
+    yield {"REDIS_HOST": "127.0.0.1", "REDIS_DB": "9", "REDIS_KEY_PREFIX": prefix}
+    with redis.Redis(db=9) as client:
+        for key in client.scan_iter(f"{prefix}*"):
+            client.delete(key)
 
 
 def free_port() -> int:

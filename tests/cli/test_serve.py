@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -23,7 +22,7 @@ from tests.conftest import need_server
 from tests.coordination.proxy import Proxy
 from tests.databases import fresh_database_env
 from tests.fakes.openai_upstream import Finish, Hold, Stall, Text, Upstream, running_upstream
-from tests.service import Service, free_port, service_env, start_service, with_tenant
+from tests.service import Service, free_port, redis_env, service_env, start_service, with_tenant
 
 CHAT = "/oai/v1/chat/completions"
 STREAM = {"model": "mock/one", "stream": True, "messages": [{"role": "user", "content": "x"}]}
@@ -362,8 +361,7 @@ def test_the_grace_ends_a_stream_that_never_ends(env: dict[str, str], upstream: 
 def shared_env(env: dict[str, str]) -> Iterator[dict[str, str]]:
     need_server("postgresql")
     need_server("redis")
-    with fresh_database_env("postgres") as database:
-        redis = {"REDIS_HOST": "127.0.0.1", "REDIS_KEY_PREFIX": f"penstock-test-{secrets.token_hex(4)}"}
+    with fresh_database_env("postgres") as database, redis_env() as redis:
         yield env | database | redis | {"WORKERS": "2"}
 
 
@@ -490,3 +488,19 @@ def test_the_demo_in_front_of_a_configured_provider_uses_it(upstream: Upstream, 
     with demo(tmp_path, PROVIDERS=configured["PROVIDERS"], MODELS=configured["MODELS"]) as (_, printed):
         assert "Hello " in paste(commands(printed)[1], tmp_path)
     assert len(upstream.chats) == 1
+
+
+# --- one service for one SQLite file ----------------------------------------------------------------------------------
+
+
+def test_a_second_service_on_the_same_sqlite_file_is_refused_and_says_who_has_it(
+    env: dict[str, str], upstream: Upstream
+) -> None:
+    with start_service(env, upstream) as service:
+        code, said = fails(env | {"PORT": str(free_port())})
+        assert code == 78
+        assert f"process {service.process.pid}" in said
+        assert "STATE_DIR" in said
+        assert service.stop(signal.SIGKILL) != 0
+    with start_service(env, upstream) as again:
+        assert again.stop() == 0

@@ -29,7 +29,7 @@ from tests.conftest import need_server
 from tests.databases import fresh_database_env
 from tests.fakes.editor_client import EditorClient
 from tests.fakes.openai_upstream import Upstream, running_upstream
-from tests.service import Service, service_env, start_service
+from tests.service import Service, redis_env, service_env, start_service
 
 EVERYTHING = ["ai:conversations:*", "ai:models:*"]
 
@@ -105,7 +105,8 @@ def replicas() -> Iterator[Replicas]:
         shared = stack.enter_context(fresh_database_env("postgres"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         upstream = stack.enter_context(running_upstream())
-        env = service_env(upstream, folder, REDIS_HOST="127.0.0.1", REDIS_DB="9", **shared)
+        shared |= stack.enter_context(redis_env())
+        env = service_env(upstream, folder, **shared)
         with ThreadPoolExecutor(2) as pool:
             first, second = pool.map(lambda _: stack.enter_context(start_service(env, upstream)), range(2))
         yield Replicas(first, second, Tenant(first), upstream)

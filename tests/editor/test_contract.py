@@ -224,7 +224,7 @@ def test_a_deleted_conversation_is_gone(editor: EditorClient) -> None:
     assert editor.messages(made) == []
 
 
-def test_t_11_the_title_comes_once_and_the_stream_ends_once(editor: EditorClient) -> None:
+def test_t_11_the_title_comes_once_and_the_stream_ends_once(service: Service, editor: EditorClient) -> None:
     made = editor.create()
     first, second = editor.said(made, "Hi"), editor.said(made, "And?")
     assert first.names[0] == second.names[0] == "message-metadata"
@@ -233,6 +233,7 @@ def test_t_11_the_title_comes_once_and_the_stream_ends_once(editor: EditorClient
         assert sum(name in ("done", "error") for name in reply.names) == 1
     assert first.names.count("conversation-title") == 1
     assert "conversation-title" not in second.names
+    assert sum(one.is_title_call for one in service.upstream.requests) == 1
     assert editor.conversation(made)["title"] == "A short title"
     ids = [item["id"] for item in editor.messages(made) if item["role"] == "assistant"]
     assert ids == [first.first("message-metadata")["messageId"], second.first("message-metadata")["messageId"]]

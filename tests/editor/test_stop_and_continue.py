@@ -196,3 +196,22 @@ def test_a_process_that_is_told_to_stop_keeps_what_was_said(own: Own) -> None:
         read_until(reply, "Until the end")
         assert own.service.stop() == 0
     assert own.stored()[-1] == ("aborted", "Until the end")
+
+
+def test_t_18_an_answer_that_goes_on_long_after_sigterm_is_finished_and_kept(tmp_path: Path) -> None:
+    with running_upstream() as upstream, start_service(service_env(upstream, tmp_path), upstream) as service:
+        upstream.plays(Text("begun, "), Hold(), Text("ended"), Finish())
+        headers = Tenant(service).headers()
+        with EditorClient(service.url, headers) as editor:
+            with editor.say(editor.create(title="t"), "Write") as reply:
+                read_until(reply, "begun")
+                service.process.terminate()
+                time.sleep(1)  # the server looks at its connections ten times a second
+                assert service.process.poll() is None
+                upstream.go_on()
+                assert reply.read().names[-1] == "done"
+            assert reply.text == "begun, ended"
+        assert service.stop() == 0
+        with start_service(service.env, upstream) as again, EditorClient(again.url, headers) as reader:
+            (conversation,) = reader.history()
+            assert reader.messages(conversation["id"])[1]["content"] == [{"type": "text", "content": "begun, ended"}]

@@ -5,11 +5,12 @@ database or Redis stays out of reach.
 """
 
 import asyncio
+import contextlib
 import errno
 import gc
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -38,7 +39,8 @@ def serve(
         _stop("--demo runs in one process: unset WORKERS, or leave --demo out.", EXIT_CODE)
     opened = _listen(settings)
     if settings.server.workers == 1:
-        _run_worker(settings, demo=demo, sockets=[opened])
+        with _alone(settings):
+            _run_worker(settings, demo=demo, sockets=[opened])
     else:
         from penstock.cli.workers import supervise
 
@@ -83,6 +85,27 @@ def _port_taken(host: str, port: int) -> str:
         f"Port {port} on {host} is taken{by}.\n"
         f"Stop that process, or choose another port: PORT={port + 1} penstock serve"
     )
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    from penstock.cli.alone import AlreadyServed, alone_on
+
+    database = settings.database_values
+    if database.is_server:
+        yield
+        return
+    try:
+        with alone_on(database.path):
+            yield
+    except AlreadyServed as error:
+        by = f"Another service (process {error.process})" if error.process else "Another service"
+        _stop(
+            f"{by} runs on {database.path} already.\n"
+            "Two of them on one SQLite file would not see each other's locks. Stop it, give this one another\n"
+            "STATE_DIR, or use MySQL, MariaDB or PostgreSQL with Redis for several replicas.",
+            EXIT_CODE,
+        )
 
 
 def _run_worker(settings: Settings, *, demo: bool, sockets: list[socket.socket]) -> None:

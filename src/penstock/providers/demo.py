@@ -236,7 +236,7 @@ def reply_to(messages: Any) -> str:
 
 
 _WHAT = (
-    "**Penstock** is one gateway between your products and every language model: one place for keys, limits, costs and "
+    "**Penstock** is one gateway between your products and every language model: one place for tenants, keys and "
     "fallbacks. Editors and OpenAI clients talk to it as they always did, and it talks to the provider that you choose."
 )
 _HONEST = (

@@ -32,6 +32,7 @@ def _options(values: Values, *, sentinels: bool) -> RedisOptions:
         user=values[v.REDIS_USER],
         password=Secret(password) if password else None,
         db=values[v.REDIS_DB],
+        key_prefix=values[v.REDIS_KEY_PREFIX],
         tls=values[v.REDIS_TLS_ENABLE] or values[v.REDIS_TLS],
         ca=_text(values[v.REDIS_TLS_CA]),
         cert=_text(values[v.REDIS_TLS_CERT]),

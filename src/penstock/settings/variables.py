@@ -202,6 +202,13 @@ REDIS_PORT = _variable("REDIS_PORT", "redis", PORT_NUMBER, "Port of Redis.", def
 REDIS_USER = _variable("REDIS_USER", "redis", TEXT, "ACL user of Redis.")
 REDIS_PASSWORD = _variable("REDIS_PASSWORD", "redis", TEXT, "Password of Redis.", secret=True)
 REDIS_DB = _variable("REDIS_DB", "redis", whole(0, 1_000_000), "Number of the Redis database.", default=1)
+REDIS_KEY_PREFIX = _variable(
+    "REDIS_KEY_PREFIX",
+    "redis",
+    TEXT,
+    "What every key begins with; tells installations on one Redis apart.",
+    default="penstock:",
+)
 REDIS_IP_FAMILY = _variable(
     "REDIS_IP_FAMILY", "redis", choice(_IP_FAMILIES), "Connect over this IP version only; unset: both."
 )

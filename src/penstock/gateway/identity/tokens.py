@@ -134,8 +134,8 @@ def check_signature(token: Token, keyring: Keyring, management_secret: str | Non
         return signer
     if management_secret and _is_signed_with(token, management_secret.encode()):
         raise _wrong_secret(
-            "The token was signed with the management secret (ENVIRONMENTS_MANAGEMENT_SECRET_KEY), which opens the "
-            "panel and signs no tokens."
+            "The token was signed with the management secret (ENVIRONMENTS_MANAGEMENT_SECRET_KEY), which signs no "
+            "tokens."
         )
     if (revoked := _signer(token, keyring.revoked)) is not None:
         raise _wrong_secret(f"The token was signed with the access key `{_shown(revoked.id)}`, which was revoked.")
