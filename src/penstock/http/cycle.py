@@ -98,6 +98,8 @@ class Cycle:
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
         body, self.body = self.body, bytearray()
+        if self.flow.read_paused and not self.more_body:
+            self.flow.resume_reading()  # nobody asks for more of it, and who does not read does not see a hang-up
         return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
