@@ -215,6 +215,15 @@ def test_the_boot_report_names_what_is_missing(env: dict[str, str], upstream: Up
         assert any("ALLOWED_ORIGINS is not set" in line["message"] for line in service.logs)
 
 
+def test_the_boot_report_warns_that_the_demo_answers(upstream: Upstream, env: dict[str, str]) -> None:
+    bare = {name: value for name, value in env.items() if name not in ("PROVIDERS", "MODELS")}
+    with start_service(bare, upstream) as service:
+        service.wait_for_log("listening")
+        warning = next(line for line in service.logs if "built-in demo" in line["message"])
+        assert warning["level"] == 40
+        assert warning["message"].startswith("PROVIDERS is not set")
+
+
 class Switch:
     """A proxy of the coordination tests, for tests that are not asynchronous."""
 

@@ -23,6 +23,8 @@ def report(settings: Settings, house: "House") -> None:
     providers = ", ".join(f"{one.key} ({one.type})" for one in snapshot.providers.values())
     models = ", ".join(model.slug for model in snapshot.models if model.backends) or "none"
     _say(f"Providers: {providers}. Models: {models}.")
+    if any(one.type == "demo" for one in snapshot.providers.values()):
+        _say("PROVIDERS is not set: the built-in demo answers, with prepared text. Set it to use real models.", 40)
     for problem in (*settings.problems, *snapshot.problems):
         _say(f"{place(problem)}: {problem.message} {problem.fix}", _LEVELS[problem.severity])
     if not settings.allowed_origins:
