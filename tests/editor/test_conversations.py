@@ -293,18 +293,19 @@ async def test_many_conversations_are_answered_at_once(room: Room) -> None:
     assert await asyncio.gather(*(whole(name) for name in names)) == ["done"] * 12
 
 
-async def test_whatever_meets_on_three_replicas_every_answer_is_ended(room: Room) -> None:
+@pytest.mark.parametrize("conversations", [1, 3])
+async def test_whatever_meets_on_three_replicas_every_answer_is_ended(room: Room, conversations: int) -> None:
     replicas = [room.another() for _ in range(3)]
     watching = [asyncio.create_task(replica.watch()) for replica in replicas]
     expected = (ConversationNotFound, ConversationExists, ConversationInUse, ConversationDeleted)
 
     async def user(number: int) -> None:
         chance = random.Random(number)
-        for _ in range(20):
+        for _ in range(30):
             with suppress(*expected):
-                await _something(chance, chance.choice(replicas), f"c{chance.randrange(3)}")
+                await _something(chance, chance.choice(replicas), f"c{chance.randrange(conversations)}")
 
-    await asyncio.gather(*(user(number) for number in range(6)))
+    await asyncio.gather(*(user(number) for number in range(10)))
     for one in watching:
         one.cancel()
     await asyncio.gather(*watching, return_exceptions=True)

@@ -40,10 +40,17 @@ class ConversationRepository:
         found = None
         if is_storable_id(conversation_id):
             query = self._mine().where(ConversationRow.id == conversation_id)
-            found = await self._tx.scalar(query.with_for_update() if to_change else query)
+            found = await (self._locked(query) if to_change else self._tx.scalar(query))
         if found is None:
             raise ConversationNotFound
         return found
+
+    async def _locked(self, query: Select[ConversationRow]) -> ConversationRow | None:
+        # Found first and locked by its own key: MySQL locks what a look-up by another index has passed, in the order
+        # opposite to that of a change, so that the two would wait for each other.
+        row_id = await self._tx.scalar(query.with_only_columns(ConversationRow.row_id))
+        mine = self._mine().where(ConversationRow.row_id == row_id)
+        return await self._tx.scalar(mine.with_for_update()) if row_id is not None else None
 
     async def page(
         self, list_filter: ListFilter, place: Place | None, limit: int

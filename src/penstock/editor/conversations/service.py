@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -9,6 +10,7 @@ import msgspec
 
 from penstock.coordination.base import Broadcast, Leases
 from penstock.database.engine import Database
+from penstock.database.failures import WriteConflict
 from penstock.editor.conversations.asking import FEATURE, Asked, checked
 from penstock.editor.conversations.cursors import ListFilter, from_cursor, to_cursor
 from penstock.editor.conversations.errors import (
@@ -80,6 +82,11 @@ class Conversations:
     async def create(self, caller: Caller, new: NewConversation) -> ConversationRow:
         """Raises MissingPermission, ConversationExists."""
         caller.require(*WRITE)
+        with suppress(WriteConflict):  # on MySQL, when two create what a third one is deleting
+            return await self._create(caller, new)
+        return await self._create(caller, new)
+
+    async def _create(self, caller: Caller, new: NewConversation) -> ConversationRow:
         now = self._clock.now()
         row = ConversationRow(
             row_id=ulid(),
