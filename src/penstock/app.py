@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -36,6 +35,8 @@ from penstock.providers.provider import Providers
 from penstock.settings import Settings
 from penstock.telemetry.logs import log
 from penstock.telemetry.requests import RequestLog
+
+_AGAIN_AFTER_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             lock_wait_s=settings.editor.lock_wait_s,
         )
         door = _door(settings, identity, catalog, inference, conversations, database, coordination)
-        await stack.enter_async_context(_background(identity.watch(), catalog.watch(), conversations.watch()))
+        await stack.enter_async_context(_background(identity.watch, catalog.watch, conversations.watch))
         yield House(door, identity, catalog, database, coordination)
 
 
@@ -143,11 +144,9 @@ def _door(
 
 
 @asynccontextmanager
-async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `works` beside the block, and end them with it. One that fails is a bug: it is logged, the others go on."""
-    tasks = [asyncio.create_task(work) for work in works]
-    for task in tasks:
-        task.add_done_callback(_report)
+async def _background(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run `works` beside the block, and end them with it."""
+    tasks = [asyncio.create_task(_kept_running(work)) for work in works]
     try:
         yield
     finally:
@@ -156,6 +155,11 @@ async def _background(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _report(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a background task ended", task=task.get_name(), exc_info=error)
+async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
+    """A watcher that fails has a bug; without it revoked keys would live on. So it is logged, and started again."""
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            log.error("a background task failed and starts again", exc_info=error)
+        await asyncio.sleep(_AGAIN_AFTER_S)

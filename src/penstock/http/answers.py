@@ -92,6 +92,14 @@ class StreamLimit(Unavailable):
     code = "stream_limit"
 
 
+def _too_long(max_s: float) -> StreamLimit:
+    return StreamLimit(
+        f"The answer took longer than {max_s:g} s and was stopped.",
+        explanation="STREAM_MAX_SECONDS limits how long one stream may last.",
+        action="Ask for a shorter answer, or raise STREAM_MAX_SECONDS and the read time-out of your proxy.",
+    )
+
+
 class EventStream(Response):
     """An answer that streams `events` in the editor's framing.
 
@@ -147,23 +155,21 @@ class EventStream(Response):
         await self._events.aclose()  # also when the producer was cancelled before it took the first event
 
     async def _produce(self, incoming: Incoming) -> None:
+        limit = asyncio.timeout(self._max_s)
         try:
-            async with asyncio.timeout(self._max_s), aclosing(self._events) as events:
+            async with limit, aclosing(self._events) as events:
                 async for event in events:
                     self._offer(event)
                     await self._room.wait()
-        except TimeoutError:
-            self._failure = StreamLimit(
-                f"The answer took longer than {self._max_s:g} s and was stopped.",
-                explanation="STREAM_MAX_SECONDS limits how long one stream may last.",
-                action="Ask for a shorter answer, or raise STREAM_MAX_SECONDS and the read time-out of your proxy.",
-            )
         except PenstockError as error:
             log_failure(incoming, error)
             self._failure = error
         except Exception as error:
-            log.error("unexpected failure in a stream", path=incoming.path, exc_info=error)
-            self._failure = unexpected(incoming.id)
+            if isinstance(error, TimeoutError) and limit.expired():
+                self._failure = _too_long(self._max_s)
+            else:
+                log.error("unexpected failure in a stream", path=incoming.path, exc_info=error)
+                self._failure = unexpected(incoming.id)
         finally:
             self._ended.set()
             self._arrived.set()
