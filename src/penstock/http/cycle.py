@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from penstock.http.faces import Header
-from penstock.http.incoming import WHEN_GONE, AsgiApp, Message, Scope
+from penstock.http.incoming import LINE_KEY, AsgiApp, Message, Scope
 from penstock.telemetry.logs import log
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -36,7 +36,7 @@ class Cycle:
         stalled_s: float,
     ) -> None:
         self.scope = scope
-        scope[WHEN_GONE] = self.when_gone
+        scope[LINE_KEY] = self
         self.transport = transport
         self.flow = flow
         self.default_headers = default_headers
@@ -52,7 +52,9 @@ class Cycle:
         self._stalled_s = stalled_s
         self._head: bytes | None = None
         """Kept back until the body begins, in the same turn of the event loop; else it leaves by itself."""
-        self._gone: Callable[[], None] | None = None
+        self.gone = False
+        self.task: asyncio.Task[None] | None = None
+        self._is_watched = False
         self._is_head = scope["method"] == "HEAD"
         self._knows_chunks = scope["http_version"] == "1.1"
         self._chunked = False
@@ -66,17 +68,29 @@ class Cycle:
             log.warning("an answer was cut short", reason=str(error)[:200])
         finally:
             self.on_response = _nothing
-            self.scope = {}  # it holds a method of ours: a cycle
+            self.scope = {}  # it holds us: a cycle
             if not self.response_complete and not self.disconnected:
                 self._flush()
                 self._close()
 
-    def when_gone(self, call: Callable[[], None]) -> None:
-        """`call` once, when the client hangs up before the answer is complete; at once if it has."""
+    # --- the line of a model call (`http/incoming.py`) ---------------------------------------------------------------
+
+    def watch(self) -> None:
+        self._is_watched = True
         if self.disconnected:
-            call()
-        else:
-            self._gone = call
+            self._cancel()
+
+    def unwatch(self) -> None:
+        self._is_watched = False
+
+    def put(self, piece: bytes) -> bool:
+        if self.disconnected:
+            return False
+        self._write(piece, last=False)
+        return self.flow.write_paused
+
+    async def drain(self) -> None:
+        await self.flow.drain()
 
     def leave(self) -> None:
         """The client has hung up."""
@@ -84,8 +98,16 @@ class Cycle:
             return
         self.disconnected = True
         self.message_event.set()
-        if self._gone is not None:
-            self._gone()
+        self.flow.resume_writing()  # whoever waits for the client waits no longer
+        if self._is_watched:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self.task is not None and not self.gone:
+            self.gone = True
+            self.task.cancel()
+
+    # --- ASGI --------------------------------------------------------------------------------------------------------
 
     async def receive(self) -> Message:
         if self.waiting_for_100_continue and not self.transport.is_closing():

@@ -4,7 +4,7 @@ import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from penstock.http.faces import Face, Header
 
@@ -18,10 +18,26 @@ Outcome = Literal["ok", "client-abort", "error"]
 
 SCOPE_KEY = "penstock.incoming"
 
-WHEN_GONE = "penstock.when_gone"
-"""In the scope, from our own server: takes what is to be called when the client hangs up before the answer ends."""
+LINE_KEY = "penstock.line"
+"""In the scope, from our own server: the `Line` of the request."""
 
-WhenGone = Callable[[Callable[[], None]], None]
+
+class Line(Protocol):
+    """The server's end of one request, for calls that ASGI's messages are too slow for (`http/cycle.py`)."""
+
+    gone: bool
+    """The client hung up, and the task that serves it was cancelled for that."""
+
+    def watch(self) -> None:
+        """From here on the task that serves the request is cancelled when the client hangs up."""
+
+    def unwatch(self) -> None: ...
+
+    def put(self, piece: bytes) -> bool:
+        """Write a piece of a body that has begun, at once. True: call `drain` before the next."""
+
+    async def drain(self) -> None:
+        """Wait for a client that reads more slowly than we write."""
 
 
 _PROCESS = os.urandom(9).hex()

@@ -188,8 +188,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))  # type: ignore[arg-type]
 
     def _start_asgi_task(self, cycle: Cycle, app: ASGI3Application) -> None:  # type: ignore[override]
+        """In place of the base class's: a cycle knows its task."""
         self._running = cycle
-        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(cast(AsgiApp, app)))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def _headers_unfinished(self, size: int) -> None:
         # The parser keeps the pieces of a header to itself until it ends, so that they are not counted yet. The first

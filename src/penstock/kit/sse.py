@@ -53,6 +53,11 @@ class SseReader:
         self._carriage_returns = False
         self._limit = limit
 
+    @property
+    def is_between(self) -> bool:
+        """Nothing is held: the next byte begins a block, and the stream has begun."""
+        return self._begun and not self._held
+
     def feed(self, data: bytes) -> list[SseEvent]:
         """Raises SseTooLarge when the bytes held from earlier calls are already too many for one event."""
         # One whole event per read is what a stream of tokens looks like.

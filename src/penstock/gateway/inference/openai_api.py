@@ -20,8 +20,7 @@ from penstock.gateway.inference.service import CallRecord, Inference, Served
 from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, ANY_MODEL_PERMISSION
 from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, log_failure, send_body
 from penstock.http.bodies import ClientGone, read_body
-from penstock.http.incoming import Incoming, Receive, Scope, Send, incoming_of
-from penstock.http.presence import Presence
+from penstock.http.incoming import LINE_KEY, Incoming, Line, Receive, Scope, Send, incoming_of
 from penstock.providers.base import Exchange, Quirks, Reader, Wire
 from penstock.providers.wires.openai_relay import RelayStream
 from penstock.providers.wires.openai_request import ChatRequest, read_request
@@ -39,22 +38,23 @@ class ChatCompletions:
 
     async def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(incoming)
-        presence = Presence(scope)
+        line: Line = scope[LINE_KEY]
+        line.watch()
         record = CallRecord()
         try:
             request = read_request(await read_body(receive, limit_bytes=self._max_body_bytes))
             if request.stream:
-                await self._stream(incoming, send, caller, request, record)
+                await self._stream(incoming, send, line, caller, request, record)
             else:
                 await self._whole(incoming, send, caller, request, record)
         except ClientGone:
             incoming.outcome = "client-abort"
         except asyncio.CancelledError:
-            if not presence.swallow():
+            if not line.gone:
                 raise
             incoming.outcome = "client-abort"
         finally:
-            presence.stop()
+            line.unwatch()
             incoming.explain = partial(_log_fields, caller, record)
 
     async def _caller(self, incoming: Incoming) -> Caller:
@@ -78,19 +78,20 @@ class ChatCompletions:
         await send_body(incoming, send, 200, b"".join(pieces), JSON_HEADERS)
 
     async def _stream(
-        self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord
+        self, incoming: Incoming, send: Send, line: Line, caller: Caller, request: ChatRequest, record: CallRecord
     ) -> None:
         served = await self._inference.begin(caller, request.model, _Streamed(request), record)
-        outlet = _Outlet(incoming, send, self._keep_alive_s)
+        outlet = _Outlet(incoming, send, line, self._keep_alive_s)
         try:
             await outlet.open()
-            await outlet.write(b"".join(served.answer.ready))
+            outlet.put(b"".join(served.answer.ready))
+            await outlet.drain()
             await _relay(served, outlet)
         except UpstreamError as error:
             # The status has gone out: the failure is a frame, and no `[DONE]` follows it.
             incoming.outcome = "error"
             log_failure(incoming, error)
-            await outlet.write(incoming.face.error_frame(error, incoming.id))
+            outlet.put(incoming.face.error_frame(error, incoming.id))
         finally:
             served.close()
             outlet.close()
@@ -155,22 +156,35 @@ def _agent_card() -> dict[str, Any]:
 async def _relay(served: Served[bytes], outlet: "_Outlet") -> None:
     next_piece = served.answer.next
     while (piece := await next_piece()) is not None:
-        await outlet.write(piece)
+        if piece and outlet.put(piece):
+            await outlet.drain()
 
 
 class _Outlet:
     """The client's side of a stream: pieces that are whole events, and comments while there are none."""
 
-    __slots__ = ("_incoming", "_keep_alive_s", "_loop", "_send", "_tick_task", "_timer", "_written_at")
+    __slots__ = (
+        "_incoming",
+        "_is_full",
+        "_keep_alive_s",
+        "_loop",
+        "_put",
+        "_send",
+        "_timer",
+        "_written_at",
+        "drain",
+    )
 
-    def __init__(self, incoming: Incoming, send: Send, keep_alive_s: float) -> None:
+    def __init__(self, incoming: Incoming, send: Send, line: Line, keep_alive_s: float) -> None:
+        self.drain = line.drain
         self._incoming = incoming
         self._send = send
+        self._put = line.put
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
         self._written_at = 0.0
+        self._is_full = False
         self._timer: asyncio.TimerHandle | None = None
-        self._tick_task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         self._incoming.status = 200
@@ -178,12 +192,12 @@ class _Outlet:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         self._arm(self._keep_alive_s)
 
-    async def write(self, piece: bytes) -> None:
-        if not piece:
-            return
+    def put(self, piece: bytes) -> bool:
+        """True: wait for `drain` before the next."""
         self._written_at = self._loop.time()
         self._incoming.bytes_out += len(piece)
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._is_full = is_full = self._put(piece)
+        return is_full
 
     async def finish(self) -> None:
         self._incoming.complete = True
@@ -192,8 +206,6 @@ class _Outlet:
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._tick_task is not None:
-            self._tick_task.cancel()
 
     def _arm(self, after_s: float) -> None:
         self._timer = self._loop.call_later(after_s, self._tick)
@@ -201,8 +213,8 @@ class _Outlet:
     def _tick(self) -> None:
         silent_s = self._loop.time() - self._written_at
         if silent_s >= self._keep_alive_s:
-            if self._tick_task is None or self._tick_task.done():  # else it waits for a client that does not read
-                self._tick_task = self._loop.create_task(self.write(b": keep-alive\n\n"))
+            if not self._is_full:  # a client that does not read needs no comments
+                self.put(b": keep-alive\n\n")
             silent_s = 0.0
         self._arm(self._keep_alive_s - silent_s)
 
