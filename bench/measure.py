@@ -30,7 +30,9 @@ FULL = Plan(rounds=3, loop_s=5.0, calls=3000, first_tokens=600, chunks_s=10, str
 QUICK = Plan(rounds=1, loop_s=3.0, calls=1000, first_tokens=200, chunks_s=5, streams_s=10, held=500, starts=3)
 
 CONNECTIONS = (1, 32)
-CHUNK_STREAMS, CHUNK_RATE = 100, 50
+CHUNK_STREAMS = 100
+BUSY_RATE, CALM_RATE = 300, 50
+"""Chunks per second of each stream: about half a core of work, and mostly waiting, where waking up is what costs."""
 MANY_STREAMS, MANY_RATE = 600, 30
 _HELD = Script(chunks=16, rate=2)
 
@@ -114,24 +116,26 @@ class Run:
             self._added(f"first_{name}_us", timings, share, lambda timing: timing.first_ns)
 
     async def _chunks(self, subject: Subject) -> None:
-        self._tell(f"streamed chunks: {subject.name}")
-        script = Script(chunks=CHUNK_RATE * self._plan.chunks_s, rate=CHUNK_RATE)
-        await many_streams(subject.target, 10, Script(chunks=10, rate=CHUNK_RATE), ramp_s=0.1)
-        before, own = _cpu(subject), time.process_time_ns()
-        streams = await many_streams(subject.target, CHUNK_STREAMS, script)
-        spent, own = _cpu(subject) - before, time.process_time_ns() - own
-        self._note_streams(subject, "chunks", streams)
-        received = max(1, streams.received)
-        self._set("chunk_driver_us", subject, own / received / 1000)
-        if subject.pid is not None:
-            self._set("chunk_cpu_us", subject, spent / received / 1000)
+        await many_streams(subject.target, 10, Script(chunks=10, rate=CALM_RATE), ramp_s=0.1)
+        for name, rate in (("busy", BUSY_RATE), ("calm", CALM_RATE)):
+            self._tell(f"streamed chunks, {name}: {subject.name}")
+            script = Script(chunks=rate * self._plan.chunks_s, rate=rate)
+            before, own = _cpu(subject), time.process_time_ns()
+            streams = await many_streams(subject.target, CHUNK_STREAMS, script)
+            spent, own = _cpu(subject) - before, time.process_time_ns() - own
+            self._note_streams(subject, f"{name} chunks", streams)
+            received = max(1, streams.received)
+            self._set(f"{name}_driver_us", subject, own / received / 1000)
+            if subject.pid is not None:
+                self._set(f"{name}_cpu_us", subject, spent / received / 1000)
 
     async def _many(self, subject: Subject) -> None:
         self._tell(f"{MANY_STREAMS} streams: {subject.name}")
         script = Script(chunks=MANY_RATE * self._plan.streams_s, rate=MANY_RATE)
         before, began_s = _cpu(subject), time.monotonic()
         streams = await many_streams(subject.target, MANY_STREAMS, script, ramp_s=2.0)
-        busy = (_cpu(subject) - before) / 1e9 / (time.monotonic() - began_s)
+        spent = _cpu(subject) - before
+        busy = spent / 1e9 / (time.monotonic() - began_s)
         self._note_streams(subject, "many streams", streams)
         self._set("many_lost", subject, streams.lost)
         self._set("many_misplaced", subject, streams.misplaced)
@@ -141,6 +145,7 @@ class Run:
         self._set("many_lag_p99_ms", subject, percentile(streams.lags_us, 0.99) / 1000)
         if subject.pid is not None:
             self._set("many_busy_percent", subject, busy * 100)
+            self._set("many_cpu_us", subject, spent / max(1, streams.received) / 1000)
 
     def _added(
         self, measure: str, timings: dict[str, list[Timing]], share: float, part: Callable[[Timing], int]

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from math import isnan
 from pathlib import Path
 
-from bench.measure import CHUNK_RATE, CHUNK_STREAMS, MANY_RATE, MANY_STREAMS, Figures, Plan
+from bench.measure import BUSY_RATE, CALM_RATE, CHUNK_STREAMS, MANY_RATE, MANY_STREAMS, Figures, Plan
 
 SUBJECTS = ("direct", "nginx", "penstock")
 
@@ -37,13 +37,15 @@ ROWS = (
     Row("added_p99_us", "… p99, µs"),
     Row("first_p50_us", "added time to first token, 1 stream: p50, µs", 0, 1000),
     Row("first_p99_us", "… p99, µs"),
-    Row("chunk_cpu_us", f"{CHUNK_STREAMS} streams × {CHUNK_RATE} chunks/s: CPU per chunk, µs", 1, 25),
+    Row("busy_cpu_us", f"{CHUNK_STREAMS} streams × {BUSY_RATE} chunks/s: CPU per chunk, µs", 1, 25),
+    Row("calm_cpu_us", f"{CHUNK_STREAMS} streams × {CALM_RATE} chunks/s: CPU per chunk, µs", 1),
     Row("many_lost", f"{MANY_STREAMS} streams × {MANY_RATE} chunks/s: chunks lost", 0, 0),
     Row("many_misplaced", "… chunks reordered, doubled or damaged", 0, 0),
     Row("many_whole", "… streams whole, to the terminator"),
     Row("many_first_p50_ms", "… time to first token p50, ms", 2),
     Row("many_lag_p50_ms", "… chunk on its way p50, ms", 2),
     Row("many_lag_p99_ms", "… chunk on its way p99, ms", 2),
+    Row("many_cpu_us", "… CPU per chunk, µs", 1),
     Row("many_busy_percent", "… of one core used, %"),
     Row("rest_rss_mb", "memory at rest: RSS, MiB", 1, 110),
     Row("rest_pss_mb", "… PSS, MiB", 1),
@@ -102,7 +104,7 @@ def _verdict(row: Row, values: dict[str, float]) -> str:
 
 def _notes(figures: Figures, plan: Plan) -> str:
     driver = figures.get("c32_driver_us", {}).get("direct", float("nan"))
-    per_chunk = figures.get("chunk_driver_us", {}).get("direct", float("nan"))
+    per_chunk = figures.get("busy_driver_us", {}).get("direct", float("nan"))
     return (
         f"One process of each; penstock with its embedded defaults. Whole answers: median of {plan.rounds} × "
         f"{plan.loop_s:g} s. Chunks: {plan.chunks_s} s. Many streams: {plan.streams_s} s. Memory: {plan.held} open "

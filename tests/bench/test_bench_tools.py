@@ -179,7 +179,7 @@ def test_the_upstream_ends_when_nobody_holds_its_input() -> None:
 def test_the_table_gives_ratios_and_says_which_targets_are_missed() -> None:
     figures = {
         "c32_cpu_us": {"nginx": 16.0, "penstock": 40.0},
-        "chunk_cpu_us": {"nginx": 10.0, "penstock": 30.0},
+        "busy_cpu_us": {"nginx": 10.0, "penstock": 30.0},
     }
     table = render(figures, ["penstock lost something"], QUICK, 0.1)
     assert "| … CPU per request, µs |  | 16.0 | 40.0 | 2.50 | ≤ 60: met |" in table
