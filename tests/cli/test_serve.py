@@ -513,3 +513,13 @@ def test_a_second_service_on_the_same_sqlite_file_is_refused_and_says_who_has_it
         assert service.stop(signal.SIGKILL) != 0
     with start_service(env, upstream) as again:
         assert again.stop() == 0
+
+
+def test_a_second_sigterm_while_it_closes_changes_nothing(env: dict[str, str], upstream: Upstream) -> None:
+    with start_service(env, upstream) as service:
+        for _ in range(40):
+            if service.process.poll() is not None:
+                break
+            service.process.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+        assert service.process.wait(20) == 0

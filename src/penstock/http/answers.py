@@ -26,8 +26,10 @@ STREAM_HEADERS: list[Header] = [
 # One line feed, no blank line: a blank line would dispatch an empty event and break the client (0.3, rule 4).
 _KEEP_ALIVE = b": keep-alive\n"
 
-# Events between two writes. Merged ones count too: their text grows for as long as a client does not read.
+# Events between two writes. Merged ones count too: their text grows for as long as a client does not read, and so a
+# long one counts as several.
 _MOST_OFFERED = 256
+_CHARS_AS_ONE = 1024
 
 
 def unexpected(request_id: str) -> InternalError:
@@ -180,7 +182,7 @@ class EventStream(Response):
             self._pending.append(event)
         else:
             self._pending[-1] = merged
-        self._offered += 1
+        self._offered += 1 + _texts(event) // _CHARS_AS_ONE
         if self._offered >= _MOST_OFFERED:
             self._room.clear()
         self._arrived.set()
@@ -210,6 +212,10 @@ class EventStream(Response):
         self._arrived.clear()
         self._room.set()
         return batch, self._ended.is_set()
+
+
+def _texts(event: Event) -> int:
+    return sum(len(value) for value in event.data.values() if isinstance(value, str))
 
 
 async def _piece(send: Send, data: bytes) -> None:

@@ -360,12 +360,16 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        before = {sig: signal.signal(sig, self.handle_exit) for sig in HANDLED_SIGNALS}
+        """For good: a second SIGTERM must not kill the process while it closes what it holds, down to the interpreter,
+        which gives handlers back to the system when it ends, but leaves ignored signals ignored.
+        """
+        for sig in HANDLED_SIGNALS:
+            signal.signal(sig, self.handle_exit)
         try:
             yield
         finally:
-            for sig, handler in before.items():
-                signal.signal(sig, handler)
+            for sig in HANDLED_SIGNALS:
+                signal.signal(sig, signal.SIG_IGN)
 
 
 def server_for(app: AsgiApp, *, grace_s: float, bounds: Bounds = Bounds()) -> Server:

@@ -25,6 +25,7 @@ BEGUN: Final = Event("begun", {})
 _TITLE_WAIT_S = 2.0
 _REASONING_EVERY_S = 5.0
 _LONGEST_URL = 4096
+_MOST_WAITING = 64
 
 T = TypeVar("T")
 Deltas = AsyncGenerator[Delta, None]
@@ -110,6 +111,8 @@ class Turn:
         self._on_close = on_close
         self._answer = Answer()
         self._inbox: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
         self._talking: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._is_over = asyncio.Event()
@@ -134,7 +137,7 @@ class Turn:
                 self.titling = asyncio.create_task(self._title(self._make_title))
             yield BEGUN
             yield Event("message-metadata", {"messageId": self.answer_id})
-            while (event := await self._inbox.get()) is not None:
+            while (event := await self._next()) is not None:
                 yield event
             self._check_outcome(self._talking)
             await to_the_end(self._end(COMPLETE))
@@ -163,6 +166,16 @@ class Turn:
                 event = self._answer.hear(delta, loop.time())
                 if event is not None:
                     self._inbox.put_nowait(event)
+                    if self._inbox.qsize() >= _MOST_WAITING:
+                        self._room.clear()
+                        await self._room.wait()
+
+    async def _next(self) -> Event | None:
+        """Taking makes room again: a client that does not read slows the provider down."""
+        event = await self._inbox.get()
+        if self._inbox.qsize() < _MOST_WAITING:
+            self._room.set()
+        return event
 
     async def _beat(self) -> None:
         """Keep the lock and what was said, until the turn is over or was lost. Database work is never cut short."""
