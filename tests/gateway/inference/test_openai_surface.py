@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ from tests.fakes.openai_upstream import (
     Text,
     Wait,
 )
-from tests.service import Service
+from tests.service import Service, service_env, start_service, with_tenant
 
 CHAT = "/oai/v1/chat/completions"
 SPELLED = b'{"role":"user","content":"\\u00e9\xc3\xa9"}'
@@ -368,3 +369,17 @@ def test_the_same_connection_serves_the_next_call(service: Service) -> None:
         post(service)
         post(service, body(stream=True))
     assert service.upstream.connections == before
+
+
+def test_comments_fill_the_silence_also_after_a_client_that_read_slowly(service: Service, tmp_path: Path) -> None:
+    env = service_env(service.upstream, tmp_path, SSE_KEEPALIVE_SECONDS="1")
+    with start_service(env, service.upstream) as started:
+        patient = with_tenant(started)
+        service.upstream.plays(Text("x" * 8_000_000), Stall())
+        with httpx.stream(
+            "POST", patient.url + CHAT, json=body(stream=True), headers=patient.api_key_headers, timeout=10
+        ) as response:
+            time.sleep(1)
+            for piece in response.iter_bytes():
+                if b": keep-alive\n\n" in piece:
+                    break

@@ -167,18 +167,18 @@ class _Outlet:
         "_incoming",
         "_is_full",
         "_keep_alive_s",
+        "_line",
         "_loop",
         "_put",
         "_send",
         "_timer",
         "_written_at",
-        "drain",
     )
 
     def __init__(self, incoming: Incoming, send: Send, line: Line, keep_alive_s: float) -> None:
-        self.drain = line.drain
         self._incoming = incoming
         self._send = send
+        self._line = line
         self._put = line.put
         self._keep_alive_s = keep_alive_s
         self._loop = asyncio.get_running_loop()
@@ -198,6 +198,10 @@ class _Outlet:
         self._incoming.bytes_out += len(piece)
         self._is_full = is_full = self._put(piece)
         return is_full
+
+    async def drain(self) -> None:
+        await self._line.drain()
+        self._is_full = False
 
     async def finish(self) -> None:
         self._incoming.complete = True
