@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from penstock.providers.base import Call, Image, Message, Quirks, Text, Tool, ToolCall
+from penstock.providers.base import Call, Effort, Image, JsonSchema, Message, Quirks, Text, Tool, ToolCall
 from penstock.providers.failures import Unsupported
 from penstock.providers.vendors import FLAVOURS, VENDORS
 from penstock.providers.wires.openai_chat import WIRE
 
 PLAIN = Quirks()
-OPENAI = VENDORS["openai"].quirks
+OPENAI = VENDORS["openai"].ways[0].quirks
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}}
 LOOK_UP = Tool("look_up", "Looks it up.", SCHEMA)
 PIXEL = Image("data:image/png;base64,AA==")
@@ -256,11 +256,11 @@ def test_mistral_gets_call_ids_of_nine_letters_and_digits() -> None:
 
 def test_a_schema_becomes_a_named_response_format() -> None:
     schema = {"title": "A list!", "type": "object"}
-    assert body_of(json_schema=schema)["response_format"] == {
+    assert body_of(answer_format=JsonSchema(schema=schema, name="A list!"))["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "A_list_", "schema": schema},
     }
-    assert body_of(json_schema={})["response_format"]["json_schema"]["name"] == "answer"
+    assert body_of(answer_format=JsonSchema(schema={}))["response_format"]["json_schema"]["name"] == "answer"
 
 
 @pytest.mark.parametrize("model", ["o3", "o4-mini", "gpt-5", "gpt-5.4-mini", "gpt-6-astra", "codex-mini"])
@@ -278,21 +278,21 @@ def test_other_models_get_them(model: str) -> None:
 @pytest.mark.parametrize(
     "flavour, model, wanted, sent",
     [
-        ("openai", "gpt-5.4", True, {"reasoning_effort": "medium"}),
-        ("openai", "gpt-5.4", False, {"reasoning_effort": "none"}),
-        ("openai", "gpt-5", False, {"reasoning_effort": "low"}),
-        ("openai", "gpt-6-astra", False, {"reasoning_effort": "low"}),
-        ("openai", "gpt-4o", True, {}),
-        ("qwen", "qwen3", False, {"enable_thinking": False}),
-        ("openrouter", "x/y", True, {"reasoning": {"effort": "medium"}}),
-        ("openrouter", "x/y", False, {"reasoning": {"enabled": False}}),
-        ("deepseek", "v4", True, {"thinking": {"type": "enabled"}}),
-        ("ollama", "llama", True, {}),
-        ("vllm", "x", False, {}),
+        ("openai", "gpt-5.4", "medium", {"reasoning_effort": "medium"}),
+        ("openai", "gpt-5.4", "off", {"reasoning_effort": "none"}),
+        ("openai", "gpt-5", "off", {"reasoning_effort": "low"}),
+        ("openai", "gpt-6-astra", "off", {"reasoning_effort": "low"}),
+        ("openai", "gpt-4o", "medium", {}),
+        ("qwen", "qwen3", "off", {"enable_thinking": False}),
+        ("openrouter", "x/y", "medium", {"reasoning": {"effort": "medium"}}),
+        ("openrouter", "x/y", "off", {"reasoning": {"enabled": False}}),
+        ("deepseek", "v4", "medium", {"thinking": {"type": "enabled"}}),
+        ("ollama", "llama", "medium", {}),
+        ("vllm", "x", "off", {}),
     ],
 )
 def test_reasoning_is_switched_as_each_vendor_does_it(
-    flavour: str, model: str, wanted: bool, sent: dict[str, Any]
+    flavour: str, model: str, wanted: Effort, sent: dict[str, Any]
 ) -> None:
     without = body(Call(messages=[user()]), model, FLAVOURS[flavour])
     switched = body(Call(messages=[user()], reasoning=wanted), model, FLAVOURS[flavour])

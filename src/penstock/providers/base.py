@@ -21,10 +21,27 @@ class Text(msgspec.Struct, frozen=True, tag="text"):
 
 
 class Image(msgspec.Struct, frozen=True, tag="image"):
-    """`url` is https or a `data:` URI."""
+    """`url` is a `data:` URI, or https where the vendor fetches by itself."""
 
     url: str
     detail: str | None = None
+
+
+class Document(msgspec.Struct, frozen=True, tag="document"):
+    """A file that the model reads whole. `url` is a `data:` URI; its MIME type says what it is."""
+
+    url: str
+    name: str = "document"
+
+
+class Audio(msgspec.Struct, frozen=True, tag="audio"):
+    """`data` is base64; `format` is `wav`, `mp3` and the like."""
+
+    data: str
+    format: str
+
+
+Part = Text | Image | Document | Audio
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -35,20 +52,48 @@ class ToolCall(msgspec.Struct, frozen=True):
     arguments: str
 
 
+class Opaque(msgspec.Struct, frozen=True):
+    """A provider's own block that belongs to an assistant's turn: a signed thought, an encrypted reasoning item.
+
+    It is kept unread and goes back only to the same wire and the same model (`spec/providers.md` 2.5).
+    """
+
+    wire: str
+    model: str
+    block: Mapping[str, Any]
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One turn. `tool` messages answer the assistant's `tool_calls` by `tool_call_id`."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | Sequence[Text | Image] = ""
+    content: str | Sequence[Part] = ""
     tool_calls: Sequence[ToolCall] = ()
+    opaque: Sequence[Opaque] = ()
+    """Of an assistant's turn, in the order in which they came."""
     tool_call_id: str | None = None
     name: str | None = None
+    is_error: bool = False
+    """Of a `tool` message: the tool failed, and the content says how."""
 
 
 class Tool(msgspec.Struct, frozen=True):
     name: str
     description: str
     schema: Mapping[str, Any]
+    strict: bool | None = None
+
+
+class JsonSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer is JSON of this schema."""
+
+    schema: Mapping[str, Any]
+    name: str = "answer"
+    description: str | None = None
+    strict: bool | None = None
+
+
+Effort = Literal["off", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,12 +102,20 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     messages: Sequence[Message]
     tools: Sequence[Tool] = ()
     tool_choice: Literal["auto", "none", "required"] | str | None = None
+    """A word, or the name of the tool to be called."""
+    parallel_tool_calls: bool | None = None
+    tools_optional: bool = False
+    """The call makes sense without its tools: they are left out for a model that has none (S053)."""
     max_output_tokens: int | None = None
     temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
     stop: Sequence[str] = ()
-    json_schema: Mapping[str, Any] | None = None
-    reasoning: bool | None = None
-    """True: medium effort. False: as little as the model allows. None: the provider's default."""
+    answer_format: JsonSchema | Literal["json"] | None = None
+    reasoning: Effort | None = None
+    """`off` is a wish: as little as the model allows. None: the provider's default."""
     user_ref: str | None = None
     extra: Mapping[str, Any] | None = None
 
@@ -85,6 +138,12 @@ class ToolDelta(msgspec.Struct, frozen=True, gc=False):
     arguments: str = ""
     id: str | None = None
     name: str | None = None
+
+
+class OpaqueDelta(msgspec.Struct, frozen=True, gc=False):
+    """A complete block that must be kept with the answer and sent back with it."""
+
+    opaque: Opaque
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +169,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """The part of `cache_write_tokens` that is kept for an hour, at its own price."""
     estimated: bool = False
+    upstream_cost: str | None = None
+    """What the provider itself says that it costs, in US dollars, as it was written."""
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -121,9 +184,11 @@ class Finish(msgspec.Struct, frozen=True, gc=False):
 
     reason: FinishReason
     raw_reason: str | None = None
+    detail: str | None = None
+    """Why, in the provider's words, where it says more than a reason."""
 
 
-Delta = TextDelta | ReasoningDelta | ToolDelta | Source | Warning_ | Usage | Finish
+Delta = TextDelta | ReasoningDelta | ToolDelta | OpaqueDelta | Source | Warning_ | Usage | Finish
 
 
 # --- wires -----------------------------------------------------------------------------------------------------------
@@ -164,11 +229,17 @@ class Reader(Protocol[Output]):
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
-    """A request as a wire writes it: the path below the provider's base URL, headers, body."""
+    """A request as a wire writes it.
+
+    `path` is the wire's own, below the provider's base URL, with its query; `{model}` in it is replaced by the model's
+    name, percent-encoded. A vendor may map the path to one of its own (`Way.paths`).
+    """
 
     path: str
-    body: bytes
+    body: bytes = b""
     headers: tuple[Header, ...] = ()
+    """Beside those that every request has; one of the same name replaces it."""
+    method: bytes = b"POST"
 
 
 class Wire(Protocol):
@@ -176,29 +247,37 @@ class Wire(Protocol):
 
     name: str
 
-    path: str
-    """Where chat calls go, below the provider's base URL."""
-
     def request(self, call: Call, model: str, quirks: "Quirks") -> Exchange:
-        """A streaming request for `call`."""
+        """A streaming request for `call`. Raises Unsupported for what the format cannot say."""
 
     def reader(
         self,
         *,
+        model: str = "",
         content_type: str = "",
         quirks: "Quirks | None" = None,
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
     ) -> Reader[Sequence[Delta]]:
-        """For a 2xx answer. `tools` give back the names that had to be changed for the provider; `sent_bytes` is the
-        size of the request, from which the input is estimated when the provider gives no usage."""
+        """For a 2xx answer. `model` stamps opaque blocks; `tools` give back the names that had to be changed for the
+        provider; `sent_bytes` is the size of the request, from which the input is estimated when the provider gives no
+        usage."""
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
-        """What an answer other than 2xx means (`providers/failures.py`)."""
+        """What an answer other than 2xx means (`providers/failures/`)."""
+
+    def amended(self, error: UpstreamError, model: str, quirks: "Quirks") -> "Amendment | None":
+        """Another way to say the same that may get past this refusal; None when there is none.
+
+        Called before anything has reached the caller, for each refused attempt, with the quirks of that attempt.
+        """
 
 
 class Quirks(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one vendor departs from its wire. Data of `vendors.py`, never code."""
+    """Where one vendor departs from its wire, and what was learnt about one of its models.
+
+    Data of `vendors.py`, never code.
+    """
 
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_options: bool = True
@@ -218,19 +297,80 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """Chunks are padded with random text unless asked not to."""
     reasoning: Literal["effort", "enable_thinking", "openrouter", "thinking"] | None = None
     """How reasoning is switched; None: the switch is cosmetic."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Fields of the body that have another name here: `(ours, theirs)`."""
+    documents: Literal["file", "document_url"] | None = None
+    """The part in which a PDF is sent; None: its text is sent instead (S062)."""
+    audio: Literal["plain", "data_uri"] | None = None
+    """How `input_audio` carries its data; None: audio is not read."""
+    fetches_images: bool = False
+    """https addresses of images may be passed on; otherwise their bytes are sent."""
+    betas: tuple[str, ...] = ()
+    """Switches of the entry's `betas` (Anthropic's formats)."""
+    format_version: str | None = None
+    """`apiVersion` of the entry where it is a header or a field of the body (Anthropic's formats)."""
+    model_in_path: bool = False
+    """The model's name is left out of the body, and the version of the format goes into it (Anthropic on Vertex)."""
+
+    # What was learnt of one model from its refusals (`spec/providers.md` 4.7).
+    dropped: frozenset[str] = frozenset()
+    """Fields that are not sent, by their name in the body."""
+    efforts: tuple[str, ...] | None = None
+    """The levels of reasoning that are accepted; None: what the family's rules say."""
+    opaque: bool = True
+    """Opaque blocks are sent back."""
+    thinking: str | None = None
+    """The style of switching reasoning that works, where the family's rule was wrong."""
+    system: bool = True
+    """System prompts are accepted; otherwise they go before the user's first words."""
+    short_path: bool = False
+    """`Way.short_paths` are used."""
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """How a refused call is sent again. What an answer then proves is remembered for the model, for `lasts_s`."""
+
+    quirks: Quirks
+    wire: str | None = None
+    """Another format of the same vendor, with that format's own quirks."""
+    lasts_s: float = 86_400.0
+    """0: for this call only."""
+    drops_tools: bool = False
+    """Only for calls that make sense without their tools."""
 
 
 class Translation(Protocol[Output]):
     """One caller's request, for whatever wire it meets, and what is to be made of the answer."""
 
+    wire: str | None
+    """The wire that the request was written in: it is taken where the vendor has it, so that bytes can be relayed."""
+
+    has_tools: bool
+    tools_optional: bool
+
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         """May be called again, after a quirk was learnt or for another backend."""
 
-    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[Output]:
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[Output]:
         """For a 2xx answer of that content type to a request of that size."""
 
 
 # --- configuration of one entry --------------------------------------------------------------------------------------
+
+
+class AwsKeys(msgspec.Struct, frozen=True):
+    access_key_id: str
+    secret_access_key: Secret
+    session_token: Secret | None = None
+
+
+class ServiceAccount(msgspec.Struct, frozen=True):
+    """A Google service account; `private_key` is PEM, repaired."""
+
+    client_email: str
+    private_key: Secret
+    key_id: str | None = None
+    token_uri: str = "https://oauth2.googleapis.com/token"  # noqa: S105
 
 
 class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +385,9 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     base_url: str
     api_keys: tuple[Secret, ...] = ()
+    credentials: tuple[AwsKeys | ServiceAccount, ...] = ()
+    ambient: bool = True
+    """Without keys and credentials the platform's own identity is used, where the type has one."""
     headers: tuple[tuple[str, str], ...] = ()
     first_byte_s: float = 180.0
     connect_s: float = 10.0

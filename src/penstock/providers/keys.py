@@ -9,6 +9,7 @@ import msgspec
 from penstock.errors import UpstreamError
 from penstock.kit.clock import Clock
 from penstock.kit.secret import Secret
+from penstock.providers.credentials.base import Authorizer
 from penstock.providers.failures import MAX_RETRY_AFTER_S, AllKeysResting, Failure, NoUsableKey
 
 BAD_FOR_S = 300.0
@@ -18,16 +19,24 @@ KeyState = Literal["ready", "bad", "resting"]
 
 
 class Key:
-    """One key of an entry. `secret` is None for an entry without keys; `hint` is its last four characters."""
+    """One key of an entry: a secret, or an identity that signs or fetches tokens. Both are None for an entry without.
 
-    __slots__ = ("hint", "reason", "secret", "state", "until")
+    `hint` is the secret's last four characters, or what the identity shows of itself.
+    """
 
-    def __init__(self, secret: Secret | None) -> None:
-        self.secret = secret
-        self.hint = _hint(secret)
+    __slots__ = ("_hint", "authorizer", "reason", "secret", "state", "until")
+
+    def __init__(self, credential: Secret | Authorizer | None) -> None:
+        self.secret = credential if isinstance(credential, Secret) else None
+        self.authorizer = None if credential is None or isinstance(credential, Secret) else credential
+        self._hint = _hint(self.secret)
         self.state: KeyState = "ready"
         self.until = -math.inf
         self.reason = ""
+
+    @property
+    def hint(self) -> str | None:
+        return self._hint if self.authorizer is None else self.authorizer.hint
 
 
 class KeyReport(msgspec.Struct, frozen=True):
@@ -42,8 +51,8 @@ class KeyReport(msgspec.Struct, frozen=True):
 class KeyRing:
     """Hands out the keys of one entry in turn. Sync; belongs to one event loop."""
 
-    def __init__(self, keys: Sequence[Secret], clock: Clock) -> None:
-        self._keys = tuple(Key(secret) for secret in keys) or (Key(None),)
+    def __init__(self, keys: Sequence[Secret | Authorizer], clock: Clock) -> None:
+        self._keys = tuple(Key(credential) for credential in keys) or (Key(None),)
         self._clock = clock
         self._next = 0
         self._set_aside = 0
@@ -66,7 +75,8 @@ class KeyRing:
 
     def report(self, key: Key, error: UpstreamError) -> None:
         """Set the key aside if the failure says so. The key of an entry without keys never is."""
-        if key.secret is None or not isinstance(error, Failure) or error.key_effect is None:
+        has_credential = key.secret is not None or key.authorizer is not None
+        if not has_credential or not isinstance(error, Failure) or error.key_effect is None:
             return
         now = self._clock.monotonic()
         if error.key_effect == "bad":

@@ -6,9 +6,11 @@ business of `gateway/inference`. Nothing is tried again once the caller can have
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -16,7 +18,8 @@ from penstock import __version__
 from penstock.errors import UpstreamError
 from penstock.kit.clock import Clock
 from penstock.kit.secret import Secret
-from penstock.providers.base import Exchange, ProviderConfig, Quirks, Reader, Translation, Wire
+from penstock.providers.base import Amendment, AwsKeys, Exchange, ProviderConfig, Quirks, Reader, Translation, Wire
+from penstock.providers.credentials.base import Authorizer
 from penstock.providers.failures import Failure, UpstreamNotFound, explain_for, from_transport
 from penstock.providers.keys import Key, KeyRing
 from penstock.providers.transport.base import (
@@ -30,12 +33,15 @@ from penstock.providers.transport.base import (
     TransportError,
     TransportTimeout,
 )
-from penstock.providers.vendors import Vendor, load_wire, vendor_of
+from penstock.providers.vendors import Vendor, Way, load_wire, vendor_of, wire_for
 from penstock.telemetry.logs import log
 
 Output = TypeVar("Output")
 
 OpenTransport = Callable[[ProviderConfig], Transport]
+
+_SURFACES = {"chat": "openai_chat", "responses": "openai_responses"}
+"""What `api` of an entry says."""
 
 _DRAIN_S = 1.0
 _FINISHING_S = 5.0
@@ -43,18 +49,33 @@ _PAUSE_S = (0.5, 1.5)
 _USER_AGENT = f"penstock/{__version__}".encode()
 
 
-class Attempts:
-    """How often one call of a caller may be sent, over all keys and backends. `made` goes into the usage record."""
+class Attempt(msgspec.Struct, frozen=True, gc=False):
+    """One request to a provider. `outcome` is `ok` or the kind of failure; `key` the last characters of the key."""
 
-    __slots__ = ("made", "most")
+    provider: str
+    model: str
+    key: str | None
+    outcome: str
+    status: int | None
+    duration_s: float
+
+
+class Attempts:
+    """How often one call of a caller may be sent, over all keys and backends, and what became of each attempt."""
+
+    __slots__ = ("log", "most")
 
     def __init__(self, most: int = 4) -> None:
-        self.made = 0
+        self.log: list[Attempt] = []
         self.most = most
 
     @property
+    def made(self) -> int:
+        return len(self.log)
+
+    @property
     def left(self) -> int:
-        return self.most - self.made
+        return self.most - len(self.log)
 
 
 class Answer(Generic[Output]):
@@ -146,11 +167,13 @@ class Provider:
 
     def __init__(self, config: ProviderConfig, transport: Transport, clock: Clock) -> None:
         self.config = config
-        self.keys = KeyRing(config.api_keys, clock)
         self._vendor: Vendor = vendor_of(config)
-        self.wire: Wire = load_wire(self._vendor.wire)
+        self.keys = KeyRing(_keys_of(config, self._vendor, transport, clock), clock)
         self._transport = transport
-        self._manner = _Manner(_Address.of(config.base_url), self._vendor.quirks)
+        self._clock = clock
+        self._details = dict(config.details)
+        self._address = _Address.of(config.base_url)
+        self._manners: dict[tuple[str, str | None, bool], _Manner] = {}
         self._secrets = tuple(_secrets_of(config))
         self._headers: dict[Key, tuple[Header, ...]] = {}
         self._limits = Limits(
@@ -163,22 +186,27 @@ class Provider:
         Raises UpstreamError, the failure of the first key when all of them failed alike.
         """
         first_failure: UpstreamError | None = None
-        paused = False
-        manner = self._manner
+        paused = renewed = False
+        usual = manner = self._manner_for(model, translation)
         while True:
             try:
                 key = self.keys.pick()
             except UpstreamError as error:
-                raise first_failure or self._explained(error, None, model, manner.address) from None
-            attempts.made += 1
+                raise first_failure or self._explained(error, None, manner) from None
+            begun_at = time.perf_counter()
             try:
-                answer = await self._attempt(key, model, translation, manner)
+                answer = await self._attempt(key, translation, manner)
             except UpstreamError as error:
-                self.keys.report(key, error)
+                attempts.log.append(self._noted(key, manner, error, begun_at))
+                is_stale = not renewed and key.authorizer is not None and key.authorizer.refused(error)
+                if not is_stale:
+                    self.keys.report(key, error)
                 if attempts.left <= 0:
                     raise
-                other = self._other_manner(error, manner)
-                if other is not None:
+                other = None if is_stale else self._other_manner(error, manner, translation)
+                if is_stale:
+                    renewed = True
+                elif other is not None:
                     manner = other
                 elif _other_key(error):
                     first_failure = first_failure or error
@@ -188,30 +216,41 @@ class Provider:
                     paused = True
                     await asyncio.sleep(random.uniform(*_PAUSE_S))
                 continue
-            if manner is not self._manner:
-                self._learn(manner)
+            attempts.log.append(self._noted(key, manner, None, begun_at))
+            if manner is not usual:
+                self._learn(manner, model, translation)
             self.keys.ok(key)
             return answer
 
-    async def _attempt(
-        self, key: Key, model: str, translation: Translation[Output], manner: "_Manner"
-    ) -> Answer[Output]:
-        exchange = translation.exchange(self.wire, model, manner.quirks)
+    def _noted(self, key: Key, manner: "_Manner", error: UpstreamError | None, begun_at: float) -> Attempt:
+        outcome = "ok" if error is None else error.kind if isinstance(error, Failure) else error.code
+        status = 200 if error is None else error.upstream_status
+        took_s = time.perf_counter() - begun_at
+        return Attempt(self.config.key, manner.model, key.hint, outcome, status, took_s)
+
+    async def _attempt(self, key: Key, translation: Translation[Output], manner: "_Manner") -> Answer[Output]:
+        wire, quirks = manner.wire, manner.quirks
 
         def explain(error: UpstreamError) -> UpstreamError:
-            return self._explained(error, key, model, manner.address)
+            return self._explained(error, key, manner)
 
+        try:
+            exchange = translation.exchange(wire, manner.model, quirks)
+            request = self._request(exchange, key, manner)
+            if key.authorizer is not None:
+                request = await key.authorizer.authorize(request)
+        except UpstreamError as error:
+            raise explain(error) from error.__cause__
         dispatched_at = asyncio.get_running_loop().time()
         try:
-            response = await self._transport.send(self._request(exchange, key, manner.address), self._limits)
+            response = await self._transport.send(request, self._limits)
         except TransportError as error:
             raise explain(from_transport(error)) from error
         try:
             if not 200 <= response.status < 300:
-                raise explain(await self._failure(response))
-            content_type = _content_type(response)
+                raise explain(await self._failure(response, wire))
             reader = translation.reader(
-                self.wire, manner.quirks, content_type=content_type, sent_bytes=len(exchange.body)
+                wire, manner.model, quirks, content_type=_content_type(response), sent_bytes=len(exchange.body)
             )
             answer = Answer(response, reader, explain)
             await self._begin(answer, dispatched_at)
@@ -235,22 +274,25 @@ class Provider:
         finally:
             timer.cancel()
 
-    async def _failure(self, response: Response) -> UpstreamError:
+    async def _failure(self, response: Response, wire: Wire) -> UpstreamError:
         try:
             body = await response.read_all(MAX_ERROR_BYTES)
         except TransportError:
             body = b""  # the status says enough; what it wanted to add did not arrive
-        return self.wire.failure(response.status, response.headers, body)
+        return wire.failure(response.status, response.headers, body)
 
-    def _request(self, exchange: Exchange, key: Key, address: "_Address") -> Request:
+    def _request(self, exchange: Exchange, key: Key, manner: "_Manner") -> Request:
         headers = self._headers.get(key)
         if headers is None:
             headers = self._headers[key] = self._static_headers(key)
+        if exchange.headers:
+            replaced = {name for name, _ in exchange.headers}
+            headers = tuple(header for header in headers if header[0] not in replaced) + exchange.headers
         return Request(
-            method=b"POST",
-            origin=address.origin,
-            target=address.target(exchange.path),
-            headers=headers + exchange.headers if exchange.headers else headers,
+            method=exchange.method,
+            origin=manner.address.origin,
+            target=manner.target(exchange.path, self._details),
+            headers=headers,
             body=exchange.body,
         )
 
@@ -263,39 +305,75 @@ class Provider:
             (b"accept-encoding", b"identity"),
             (b"user-agent", _USER_AGENT),
         ]
-        if key.secret is not None:
-            standard.append((b"authorization", b"Bearer " + key.secret.reveal().encode()))
+        auth = self._vendor.auth
+        if key.secret is not None and auth != "none":
+            value = key.secret.reveal().encode()
+            name = b"authorization" if auth == "bearer" else auth.encode()
+            standard.append((name, b"Bearer " + value if auth == "bearer" else value))
         return tuple(header for header in standard if header[0] not in names) + configured
 
-    def _explained(self, error: UpstreamError, key: Key | None, model: str, address: "_Address") -> UpstreamError:
+    def _explained(self, error: UpstreamError, key: Key | None, manner: "_Manner") -> UpstreamError:
         return explain_for(
             error,
             provider_key=self.config.key,
+            provider_type=self.config.type,
+            details=self._details,
             key_hint=key.hint if key is not None else None,
-            model=model,
-            base_url=address.shown,
+            model=manner.model,
+            base_url=manner.address.shown,
             secrets=self._secrets,
         )
 
-    def _other_manner(self, error: UpstreamError, manner: "_Manner") -> "_Manner | None":
-        """Another way to send the same call that may get past this refusal."""
-        quirks, address = manner.quirks, manner.address
-        if error.upstream_status in (400, 422) and quirks.stream_options and "stream_options" in error.message:
-            return _Manner(address, msgspec.structs.replace(quirks, stream_options=False))
-        lost = isinstance(error, UpstreamNotFound) and error.upstream_status == 404 and error.wrong_path
-        if lost and self._vendor.wants_v1 and not address.path.endswith(b"/v1"):
-            return _Manner(address.with_v1(), quirks)
-        return None
+    def _manner_for(self, model: str, translation: Translation[Output]) -> "_Manner":
+        """How a call of this kind is sent now."""
+        kind = (model, translation.wire, translation.has_tools)
+        manner = self._manners.get(kind)
+        if manner is not None and (manner.until is None or self._clock.monotonic() < manner.until):
+            return manner
+        manner = self._manners[kind] = _Manner.of(self._way_for(model, translation.wire), model, self._address)
+        return manner
 
-    def _learn(self, manner: "_Manner") -> None:
+    def _way_for(self, model: str, preferred: str | None) -> Way:
+        vendor, api = self._vendor, self._details.get("api", "auto")
+        wire = _SURFACES.get(api)
+        if wire is None and preferred is not None and vendor.learns_surface:
+            wire = preferred
+        return vendor.way_of(wire or wire_for(vendor, model)) or vendor.ways[0]
+
+    def _other_manner(
+        self, error: UpstreamError, manner: "_Manner", translation: Translation[Output]
+    ) -> "_Manner | None":
+        """Another way to send the same call that may get past this refusal."""
+        lost = isinstance(error, UpstreamNotFound) and error.upstream_status == 404 and error.wrong_path
+        if lost and self._vendor.wants_v1 and not manner.address.path.endswith(b"/v1"):
+            return manner.at(manner.address.with_v1())
+        amendment = manner.wire.amended(error, manner.model, manner.quirks)
+        if amendment is None or (amendment.drops_tools and not translation.tools_optional):
+            return None
+        other = manner.amended(amendment, self._vendor, self._clock.monotonic())
+        if other is None:
+            return None
+        try:
+            before = translation.exchange(manner.wire, manner.model, manner.quirks)
+            after = translation.exchange(other.wire, other.model, other.quirks)
+        except UpstreamError:
+            return None
+        return None if before == after and manner.wire is other.wire and not other.is_elsewhere(manner) else other
+
+    def _learn(self, manner: "_Manner", model: str, translation: Translation[Output]) -> None:
         """Begin with `manner` from now on. Only what an answer has proved: refusals may repeat the caller's words."""
-        if manner.address != self._manner.address:
+        if manner.address != self._address:
             log.warning(
                 "the provider's address lacks /v1; it answers with it",
                 provider=self.config.key,
                 action=f'set "baseUrl": "{manner.address.shown}" in PROVIDERS',
             )
-        self._manner = manner
+            self._address = manner.address
+            self._manners.clear()
+        if manner.is_lasting:
+            kind = (model, translation.wire, translation.has_tools)
+            log.info("learnt how a model is called", provider=self.config.key, model=model, wire=manner.wire.name)
+            self._manners[kind] = manner
 
     async def retire(self) -> None:
         """Calls in flight go on, and the last connection is closed after them."""
@@ -303,6 +381,17 @@ class Provider:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def _keys_of(
+    config: ProviderConfig, vendor: Vendor, transport: Transport, clock: Clock
+) -> Sequence[Secret | Authorizer]:
+    """Keys first; then credentials; then the platform's own identity, where the type has one."""
+    if config.api_keys or (vendor.credentials is None):
+        return config.api_keys
+    from penstock.providers.credentials.opening import open_authorizers
+
+    return open_authorizers(vendor.credentials, config, transport, clock)
 
 
 def _content_type(response: Response) -> str:
@@ -323,6 +412,13 @@ def _same_key_once(error: UpstreamError) -> bool:
 def _secrets_of(config: ProviderConfig) -> Iterator[str]:
     """What a provider may repeat in its answers and nobody may read there."""
     yield from (secret.reveal() for secret in config.api_keys)
+    for credentials in config.credentials:
+        if isinstance(credentials, AwsKeys):
+            yield credentials.secret_access_key.reveal()
+            if credentials.session_token is not None:
+                yield credentials.session_token.reveal()
+        else:
+            yield credentials.private_key.reveal()
     for _, value in config.headers:
         text = value.reveal() if isinstance(value, Secret) else value
         yield text
@@ -356,14 +452,61 @@ class _Address(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, path=self.path + b"/v1", shown=self.shown + "/v1")
 
     def target(self, path: str) -> bytes:
-        return self.path + path.encode() + self.query
+        """`path` may have a query of its own."""
+        query = b"&" + self.query[1:] if self.query and "?" in path else self.query
+        return self.path + path.encode() + query
 
 
-class _Manner(msgspec.Struct, frozen=True):
-    """How an entry is called: where, and with which of its vendor's quirks."""
+class _Manner:
+    """How calls of one model are sent: where, in which format, with which quirks."""
 
-    address: _Address
-    quirks: Quirks
+    __slots__ = ("_targets", "_way", "address", "is_lasting", "model", "quirks", "until", "wire")
+
+    def __init__(self, way: Way, model: str, address: _Address, quirks: Quirks) -> None:
+        self._way = way
+        self.model = model
+        self.address = address
+        self.quirks = quirks
+        self.wire: Wire = load_wire(way.wire)
+        self.until: float | None = None
+        self.is_lasting = True
+        self._targets: dict[str, bytes] = {}
+
+    @classmethod
+    def of(cls, way: Way, model: str, address: _Address) -> "_Manner":
+        return cls(way, re.sub(way.strips, "", model) if way.strips else model, address, way.quirks)
+
+    def at(self, address: _Address) -> "_Manner":
+        return _Manner(self._way, self.model, address, self.quirks)
+
+    def amended(self, amendment: Amendment, vendor: Vendor, now: float) -> "_Manner | None":
+        """None when the vendor has no such format."""
+        way, quirks = self._way, amendment.quirks
+        if amendment.wire is not None:
+            found = vendor.way_of(amendment.wire)
+            if found is None:
+                return None
+            way, quirks = found, found.quirks
+        other = _Manner(way, self.model, self.address, quirks)
+        other.is_lasting = self.is_lasting and amendment.lasts_s > 0
+        untils = [until for until in (self.until, now + amendment.lasts_s) if until is not None]
+        other.until = min(untils)
+        return other
+
+    def is_elsewhere(self, other: "_Manner") -> bool:
+        return self.quirks.short_path != other.quirks.short_path or self.address != other.address
+
+    def target(self, path: str, details: Mapping[str, str]) -> bytes:
+        """`path`, as the wire writes it, at this vendor and for this model."""
+        target = self._targets.get(path)
+        if target is None:
+            paths = self._way.short_paths if self.quirks.short_path else self._way.paths
+            template = paths.get(path, path)
+            values = {name: quote(value, safe="") for name, value in details.items()}
+            values["model"] = quote(self.model, safe=self._way.safe)
+            filled = re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), template)
+            target = self._targets[path] = self.address.target(filled)
+        return target
 
 
 class Providers:

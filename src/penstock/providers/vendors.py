@@ -1,59 +1,210 @@
 """The vendors: one row each, and how the row of an address is recognised. Data, never code."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import msgspec
 
 from penstock.providers.base import ProviderConfig, Quirks, Wire
 
-AuthStyle = Literal["bearer", "none"]
+AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
 
 
-class Vendor(msgspec.Struct, frozen=True, kw_only=True):
-    """A `type` of `PROVIDERS`. `base_url` is None when the entry must give one.
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """A format in which a vendor is spoken to, and where that differs from the wire's own habits.
 
-    `auth`: `bearer` sends `Authorization: Bearer`, if the entry has keys and no such header of its own.
+    `paths` maps a path as the wire writes it to the vendor's, both templates; `{name}` in the latter is a field of the
+    entry, `{model}` the model. What is not in it stays. `strips` is a pattern whose match is cut off the model's name.
     """
 
     wire: str
+    paths: Mapping[str, str] = {}
+    short_paths: Mapping[str, str] = {}
+    """Instead of `paths` once `Quirks.short_path` was learnt."""
+    strips: str | None = None
+    safe: str = ""
+    """Characters of a model's name that stay as they are in a path, beside letters, digits and `-._~`."""
+    quirks: Quirks = Quirks()
+
+
+class Vendor(msgspec.Struct, frozen=True, kw_only=True):
+    """A `type` of `PROVIDERS`.
+
+    `ways` has the usual one first; `rules` choose another by a pattern on the model's name, first match wins.
+    `base_url` may have fields of the entry in braces, and is None when the entry must give one. `auth` says how a key
+    is sent; credentials that are more than a key are in `providers/credentials/`.
+    """
+
+    ways: tuple[Way, ...]
+    rules: tuple[tuple[str, str], ...] = ()
     base_url: str | None = None
     auth: AuthStyle = "bearer"
-    quirks: Quirks = Quirks()
     key_optional: bool = False
     wants_v1: bool = False
     """Base URLs usually end in /v1, and operators forget it."""
+    credentials: Literal["aws", "google", "entra"] | None = None
+    """What is asked for when the entry has no keys: `providers/credentials/`."""
+    learns_surface: bool = False
+    """`rules` may be wrong for a model; the entry's `api` and the vendor's own refusals say better."""
+
+    def way_of(self, wire: str) -> Way | None:
+        return next((way for way in self.ways if way.wire == wire), None)
 
 
-_MISTRAL = Quirks(stream_options=False, short_call_ids=True)
-_QWEN = Quirks(reasoning="enable_thinking", tool_choices=frozenset({"none", "named"}))
+def _chat(quirks: Quirks) -> tuple[Way, ...]:
+    return (Way(wire="openai_chat", quirks=quirks),)
+
+
+_OPENAI = Quirks(
+    max_tokens_field="max_completion_tokens",
+    store_field=True,
+    merge_system=False,
+    user_field="safety_identifier",
+    obfuscation=True,
+    reasoning="effort",
+    documents="file",
+    audio="plain",
+    fetches_images=True,
+)
+_MISTRAL = Quirks(
+    stream_options=False,
+    short_call_ids=True,
+    renamed=(("seed", "random_seed"),),
+    documents="document_url",
+    audio="plain",
+)
+_QWEN = Quirks(reasoning="enable_thinking", tool_choices=frozenset({"none", "named"}), audio="data_uri")
+
+# Which surface a model at OpenAI is called on (`spec/providers.md` 4.3); what matches nothing is called on chat.
+_OPENAI_RULES = (
+    (r"gpt-4|gpt-3\.5|chatgpt-4o|gpt-5-chat|gpt-oss|.*-search-|.*-audio|ft:gpt-(?:4|3\.5)", "openai_chat"),
+    (r"o1-(?:mini|preview)", "openai_chat"),
+    (r"o\d|codex|gpt-", "openai_responses"),
+)
+_OPENAI_WAYS = (Way(wire="openai_chat", quirks=_OPENAI), Way(wire="openai_responses", quirks=_OPENAI))
+
+# Azure has two styles of address (`spec/providers.md` 5.1): by deployment with a dated version, or as OpenAI under /v1.
+_AZURE_QUIRKS = msgspec.structs.replace(_OPENAI, documents=None, audio="plain", user_field="user", store_field=False)
+_DEPLOYMENT_OPERATIONS = (
+    "/chat/completions",
+    "/embeddings",
+    "/images/generations",
+    "/images/edits",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/audio/speech",
+)
+_AZURE_RESPONSES = Way(wire="openai_responses", paths={"/responses": "/v1/responses"}, quirks=_OPENAI)
+_AZURE_CLASSIC = (
+    Way(
+        wire="openai_chat",
+        paths={one: f"/deployments/{{model}}{one}?api-version={{apiVersion}}" for one in _DEPLOYMENT_OPERATIONS}
+        | {"/models": "/models?api-version={apiVersion}"},
+        quirks=_AZURE_QUIRKS,
+    ),
+    _AZURE_RESPONSES,
+)
+_AZURE_V1 = (
+    Way(
+        wire="openai_chat",
+        paths={one: f"/v1{one}" for one in (*_DEPLOYMENT_OPERATIONS, "/models")},
+        quirks=_AZURE_QUIRKS,
+    ),
+    _AZURE_RESPONSES,
+)
+
+_IN_PROJECT = "/projects/{project}/locations/{location}"
+_VERTEX = (
+    Way(
+        wire="gemini",
+        paths={
+            f"/models/{{model}}:{verb}": f"{_IN_PROJECT}/publishers/google/models/{{model}}:{verb}"
+            for verb in ("generateContent", "streamGenerateContent?alt=sse", "countTokens", "embedContent", "predict")
+        },
+        short_paths={
+            f"/models/{{model}}:{verb}": f"/publishers/google/models/{{model}}:{verb}"
+            for verb in ("generateContent", "streamGenerateContent?alt=sse", "countTokens", "embedContent", "predict")
+        },
+        strips=r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/)?(?:google/)?(?:models/)?",
+        safe="@",
+    ),
+    Way(
+        wire="anthropic",
+        paths={"/v1/messages": f"{_IN_PROJECT}/publishers/anthropic/models/{{model}}:streamRawPredict"},
+        strips=r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/)?anthropic/(?:models/)?",
+        safe="@",
+        quirks=Quirks(format_version="vertex-2023-10-16", model_in_path=True),
+    ),
+    Way(
+        wire="openai_chat",
+        paths={"/chat/completions": f"{_IN_PROJECT}/endpoints/openapi/chat/completions"},
+        strips=r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/",
+        quirks=Quirks(),
+    ),
+)
+_VERTEX_RULES = (
+    (r"claude-|(?:.*publishers/)?anthropic/", "anthropic"),
+    (r"(?:.*publishers/)?google/|[^/]+$", "gemini"),
+    (r".*", "openai_chat"),
+)
+
+# Where an entry is called unless its row says enough: the first pattern that its field matches.
+_BASES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "bedrock": (("region", r"cn-", "https://bedrock-runtime.{region}.amazonaws.com.cn"),),
+    "vertex": (
+        ("location", r"global$", "https://aiplatform.googleapis.com/v1beta1"),
+        ("location", r"(?:us|eu)$", "https://aiplatform.{location}.rep.googleapis.com/v1beta1"),
+    ),
+}
 
 VENDORS: Mapping[str, Vendor] = {
-    "openai": Vendor(
-        wire="openai_chat",
-        base_url="https://api.openai.com/v1",
-        quirks=Quirks(
-            max_tokens_field="max_completion_tokens",
-            store_field=True,
-            merge_system=False,
-            user_field="safety_identifier",
-            obfuscation=True,
-            reasoning="effort",
-        ),
+    "openai": Vendor(ways=_OPENAI_WAYS, rules=_OPENAI_RULES, base_url="https://api.openai.com/v1", learns_surface=True),
+    "openai-compatible": Vendor(
+        ways=(Way(wire="openai_chat"), Way(wire="openai_responses")),
+        key_optional=True,
+        wants_v1=True,
+        learns_surface=True,
     ),
-    "openai-compatible": Vendor(wire="openai_chat", key_optional=True, wants_v1=True),
-    "mistral": Vendor(wire="openai_chat", base_url="https://api.mistral.ai/v1", quirks=_MISTRAL),
-    "qwen": Vendor(wire="openai_chat", base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN),
-    "demo": Vendor(wire="openai_chat", base_url="http://demo.invalid/v1", auth="none", key_optional=True),
+    "anthropic": Vendor(
+        ways=(Way(wire="anthropic", quirks=Quirks(format_version="2023-06-01")),),
+        base_url="https://api.anthropic.com",
+        auth="x-api-key",
+    ),
+    "google": Vendor(
+        ways=(Way(wire="gemini", strips="^models/"),),
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        auth="x-goog-api-key",
+    ),
+    "azure": Vendor(
+        ways=_AZURE_CLASSIC,
+        base_url="https://{resourceName}.openai.azure.com/openai",
+        auth="api-key",
+        credentials="entra",
+        learns_surface=True,
+    ),
+    "bedrock": Vendor(
+        ways=(Way(wire="bedrock"),), base_url="https://bedrock-runtime.{region}.amazonaws.com", credentials="aws"
+    ),
+    "vertex": Vendor(
+        ways=_VERTEX,
+        rules=_VERTEX_RULES,
+        base_url="https://{location}-aiplatform.googleapis.com/v1beta1",
+        auth="x-goog-api-key",
+        credentials="google",
+    ),
+    "mistral": Vendor(ways=_chat(_MISTRAL), base_url="https://api.mistral.ai/v1"),
+    "qwen": Vendor(ways=_chat(_QWEN), base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    "demo": Vendor(ways=_chat(Quirks()), base_url="http://demo.invalid/v1", auth="none", key_optional=True),
 }
 
 # What an `openai-compatible` server is known to want (`spec/providers.md` 10.5). Reasoning switches are only
 # sent to a flavour that the entry names itself: for a recognised address the switch stays cosmetic.
 FLAVOURS: Mapping[str, Quirks] = {
-    "openai": VENDORS["openai"].quirks,
+    "openai": _OPENAI,
     "ollama": Quirks(ends_without_finish=True),
     "vllm": Quirks(ends_without_finish=True),
     "lmstudio": Quirks(),
@@ -101,11 +252,31 @@ def flavour_of(base_url: str) -> str | None:
     return _FLAVOUR_OF_HOST.get(host) or _FLAVOUR_OF_PORT.get(port or 0)
 
 
+def base_url_of(kind: str, details: Mapping[str, str]) -> str:
+    """Where a type is called unless the entry says otherwise; `details` are the fields that only it has."""
+    bases = _BASES.get(kind, ())
+    found = next((base for field, pattern, base in bases if re.match(pattern, details.get(field, ""))), None)
+    template = found or VENDORS[kind].base_url or ""
+    return re.sub(r"\{(\w+)\}", lambda name: details.get(name[1], ""), template)
+
+
 def vendor_of(config: ProviderConfig) -> Vendor:
-    """The row of an entry, with the quirks of its `flavor` or of what its address gives away. Raises KeyError."""
+    """The row of an entry, with what the entry itself says, and the quirks of its `flavor` or of what its address gives
+    away. Raises KeyError."""
     vendor = VENDORS[config.type]
-    if config.type != "openai-compatible":
-        return vendor
+    if config.type == "openai-compatible":
+        vendor = _flavoured(vendor, config)
+    details = dict(config.details)
+    if config.type == "azure" and details.get("apiVersion") in ("v1", "preview", "latest"):
+        vendor = msgspec.structs.replace(vendor, ways=_AZURE_V1)
+    if betas := details.get("betas"):
+        vendor = _with_quirks(vendor, betas=tuple(betas.split(",")))
+    if config.type == "anthropic" and "apiVersion" in details:
+        vendor = _with_quirks(vendor, format_version=details["apiVersion"])
+    return vendor
+
+
+def _flavoured(vendor: Vendor, config: ProviderConfig) -> Vendor:
     named = dict(config.details).get("flavor", "auto")
     flavour = named if named in FLAVOURS else flavour_of(config.base_url)
     if flavour is None:
@@ -113,7 +284,22 @@ def vendor_of(config: ProviderConfig) -> Vendor:
     quirks = FLAVOURS[flavour]
     if flavour != named:
         quirks = msgspec.structs.replace(quirks, reasoning=None)
-    return msgspec.structs.replace(vendor, quirks=quirks, wants_v1=flavour not in _WITHOUT_V1)
+    ways = tuple(msgspec.structs.replace(way, quirks=quirks) for way in vendor.ways)
+    rules = _OPENAI_RULES if flavour == "openai" else ()
+    return msgspec.structs.replace(vendor, ways=ways, rules=rules, wants_v1=flavour not in _WITHOUT_V1)
+
+
+def _with_quirks(vendor: Vendor, **quirks: Any) -> Vendor:
+    ways = [msgspec.structs.replace(way, quirks=msgspec.structs.replace(way.quirks, **quirks)) for way in vendor.ways]
+    return msgspec.structs.replace(vendor, ways=tuple(ways))
+
+
+def wire_for(vendor: Vendor, model: str) -> str:
+    """The format that the vendor's rules choose for a model."""
+    for pattern, wire in vendor.rules:
+        if re.match(pattern, model):
+            return wire
+    return vendor.ways[0].wire
 
 
 @cache

@@ -217,7 +217,8 @@ class Conversations:
             if not await messages.begin(row.next_position, asked.model, user, answer):
                 raise ConversationInUse
         call = Call(
-            messages=packed(prompt("assistant"), history, asked.text, asked.limit), reasoning=asked.reasoning or None
+            messages=packed(prompt("assistant"), history, asked.text, asked.limit),
+            reasoning="medium" if asked.reasoning else "off",
         )
         return Turn(
             database=self._database,

@@ -36,7 +36,8 @@ class Titles:
             messages=(
                 Message(role="system", content=prompt("title")),
                 Message(role="user", content=message[:_READ_LENGTH]),
-            )
+            ),
+            reasoning="off",
         )
         # A title is our wish, not the user's: nobody needs a permission for the model that is set up for it.
         ours = msgspec.structs.replace(caller, permissions=Permissions.of(ANY_MODEL_PERMISSION))

@@ -21,20 +21,6 @@ def is_served(kind: str) -> bool:
     return kind in VENDORS
 
 
-def default_base_url(kind: str, own: Mapping[str, str]) -> str:
-    """Where the type is called unless the entry says otherwise; `own` are the fields that only it has."""
-    if is_served(kind):
-        return VENDORS[kind].base_url or ""
-    location = own.get("location", "global")
-    return {
-        "anthropic": "https://api.anthropic.com",
-        "google": "https://generativelanguage.googleapis.com/v1beta",
-        "azure": f"https://{own.get('resourceName', '')}.openai.azure.com/openai",
-        "bedrock": f"https://bedrock-runtime.{own.get('region', '')}.amazonaws.com",
-        "vertex": f"https://{'' if location == 'global' else location + '-'}aiplatform.googleapis.com",
-    }[kind]
-
-
 def _read_openai(fields: Fields) -> dict[str, str]:
     return _chosen(fields, "api", ("auto", "chat", "responses"))
 

@@ -8,12 +8,12 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from penstock.gateway.catalog.fields import Fields, Notes
-from penstock.gateway.catalog.provider_types import DEMO, TYPES, default_base_url
+from penstock.gateway.catalog.provider_types import DEMO, TYPES
 from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig
 from penstock.providers.transport import tls
 from penstock.providers.transport.base import Limits
-from penstock.providers.vendors import VENDORS
+from penstock.providers.vendors import VENDORS, base_url_of
 
 _KEY_CHARACTERS = re.compile(r"[!-~]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -64,7 +64,7 @@ def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> Provider
         key=key,
         type=kind,
         name=fields.text("name") or key,
-        base_url=own_base_url or default_base_url(kind, own),
+        base_url=own_base_url or base_url_of(kind, own),
         api_keys=_api_keys(fields, required=rules.needs_keys),
         headers=_headers(fields, kind),
         proxy=_proxy(fields),

@@ -23,7 +23,7 @@ from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import LINE_KEY, Incoming, Line, Receive, Scope, Send, incoming_of
 from penstock.providers.base import Exchange, Quirks, Reader, Wire
 from penstock.providers.wires.openai_relay import RelayStream
-from penstock.providers.wires.openai_request import ChatRequest, read_request
+from penstock.providers.wires.openai_request import PATH, ChatRequest, read_request
 from penstock.providers.wires.openai_whole import RelayWhole
 
 CHAT_PATH = "/oai/v1/chat/completions"
@@ -226,13 +226,17 @@ class _Outlet:
 class _Streamed:
     """A streamed chat request on its way to an upstream of the same wire."""
 
+    wire: str | None = "openai_chat"
+    tools_optional = False
+
     def __init__(self, request: ChatRequest) -> None:
         self._request = request
+        self.has_tools = request.has_tools
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return Exchange(wire.path, self._request.encode(model, add_usage=quirks.stream_options))
+        return Exchange(PATH, self._request.encode(model, add_usage=quirks.stream_options))
 
-    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
         return RelayStream(
             keep_usage_chunk=self._request.wants_usage,
             add_role=True,
@@ -246,11 +250,15 @@ class _Streamed:
 class _Whole:
     """The same without streaming."""
 
+    wire: str | None = "openai_chat"
+    tools_optional = False
+
     def __init__(self, request: ChatRequest) -> None:
         self._request = request
+        self.has_tools = request.has_tools
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return Exchange(wire.path, self._request.encode(model, add_usage=False))
+        return Exchange(PATH, self._request.encode(model, add_usage=False))
 
-    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
         return RelayWhole(content_type=content_type, sent_bytes=sent_bytes)

@@ -109,7 +109,9 @@ class Inference:
         Close the generator (`aclosing`): leaving it early closes the upstream.
         """
         translation = _Neutral(call)
-        served = await self.begin(caller, model, translation, record, feature=feature, reasoning=bool(call.reasoning))
+        served = await self.begin(
+            caller, model, translation, record, feature=feature, reasoning=call.reasoning not in (None, "off")
+        )
         try:
             for deltas in served.answer.ready:
                 for delta in deltas:
@@ -124,11 +126,19 @@ class Inference:
 class _Neutral:
     """A neutral call, for any wire."""
 
+    wire: str | None = None
+
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.has_tools = bool(call.tools)
+        self.tools_optional = call.tools_optional
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         return wire.request(self._call, model, quirks)
 
-    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[Sequence[Delta]]:
-        return wire.reader(content_type=content_type, quirks=quirks, tools=self._call.tools, sent_bytes=sent_bytes)
+    def reader(
+        self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int
+    ) -> Reader[Sequence[Delta]]:
+        return wire.reader(
+            model=model, content_type=content_type, quirks=quirks, tools=self._call.tools, sent_bytes=sent_bytes
+        )

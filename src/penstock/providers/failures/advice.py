@@ -1,6 +1,6 @@
 """What the operator should do: each kind explained with the names of this installation."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,11 +22,15 @@ from penstock.providers.failures.kinds import (
     UpstreamNotFound,
 )
 
+_NO_DETAILS: Mapping[str, str] = {}
+
 
 def explain_for(
     error: UpstreamError,
     *,
     provider_key: str,
+    provider_type: str = "",
+    details: Mapping[str, str] = _NO_DETAILS,
     key_hint: str | None = None,
     model: str | None = None,
     base_url: str | None = None,
@@ -34,14 +38,15 @@ def explain_for(
 ) -> UpstreamError:
     """Return `error` with `explanation` and `action` filled in.
 
-    They name the `PROVIDERS` entry, the key's last four characters, the model and the address.
+    They name the `PROVIDERS` entry, the key's last four characters, the model and the address. `details` are the
+    fields that only this type has: region, project, resource.
 
     `key_hint` is `Key.hint`. `secrets` are revealed keys, masked once more in the message.
     """
     if not isinstance(error, Failure):
         return error
     error.cleaned(secrets)
-    place = _Place(provider_key, key_hint, model or "?", base_url or "")
+    place = _Place(provider_key, key_hint, model or "?", base_url or "", provider_type, details)
     advice = next((give(error, place) for kind, give in _ADVICE if isinstance(error, kind)), None)
     if advice is not None:
         error.explanation, error.action = advice
@@ -55,6 +60,8 @@ class _Place(msgspec.Struct, frozen=True):
     key_hint: str | None
     model: str
     base_url: str
+    type: str
+    details: Mapping[str, str]
 
     @property
     def entry(self) -> str:

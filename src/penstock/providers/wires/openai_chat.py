@@ -7,16 +7,22 @@ quirks add. Answers are read by `openai_reader.py`.
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from penstock.errors import UpstreamError
 from penstock.kit.ids import base62
 from penstock.providers.base import (
+    Amendment,
     Call,
     Delta,
+    Effort,
     Exchange,
     Image,
+    JsonSchema,
     Message,
+    Part,
     Quirks,
     Reader,
     Text,
@@ -27,9 +33,8 @@ from penstock.providers.failures import Unsupported, classify
 from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
 from penstock.providers.wires.openai_reader import ChatReader
+from penstock.providers.wires.openai_request import PATH
 from penstock.providers.wires.openai_tools import wire_names
-
-PATH = "/chat/completions"
 
 # Families at OpenAI that reason: they refuse sampling parameters and stop sequences.
 _REASONING_MODEL = re.compile(r"(?:o\d|codex|gpt-(?:[5-9]|\d\d)(?!\d)(?!.*-chat))")
@@ -39,7 +44,6 @@ _NO_RESULT = "No result: the call was cancelled."
 
 class OpenAIChat:
     name = "openai_chat"
-    path = PATH
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
         return Exchange(PATH, encode_json(_body(call, model, quirks)))
@@ -47,6 +51,7 @@ class OpenAIChat:
     def reader(
         self,
         *,
+        model: str = "",
         content_type: str = "",
         quirks: Quirks | None = None,
         tools: Sequence[Tool] = (),
@@ -56,6 +61,11 @@ class OpenAIChat:
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
         return classify(status, headers, body)
+
+    def amended(self, error: UpstreamError, model: str, quirks: Quirks) -> Amendment | None:
+        if error.upstream_status in (400, 422) and quirks.stream_options and "stream_options" in error.message:
+            return Amendment(quirks=msgspec.structs.replace(quirks, stream_options=False))
+        return None
 
 
 WIRE = OpenAIChat()
@@ -67,8 +77,8 @@ def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
     if call.max_output_tokens is not None:
         body[quirks.max_tokens_field] = call.max_output_tokens
     body |= _sampling(call, model, quirks)
-    if call.json_schema is not None:
-        body["response_format"] = _response_format(call.json_schema)
+    if call.answer_format is not None:
+        body["response_format"] = _response_format(call.answer_format)
     if call.tools and quirks.tools:
         body |= _tools(call, names, quirks)
     if call.reasoning is not None:
@@ -99,32 +109,34 @@ def _sampling(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
     return sampling
 
 
-def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    title = schema.get("title")
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", title)[:64] if isinstance(title, str) and title else "answer"
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema}}
+def _response_format(wanted: JsonSchema | Literal["json"]) -> dict[str, Any]:
+    if wanted == "json":
+        return {"type": "json_object"}
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name)[:64] or "answer"
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": wanted.schema}}
 
 
-def _reasoning(wanted: bool, model: str, quirks: Quirks) -> dict[str, Any]:
+def _reasoning(wanted: Effort, model: str, quirks: Quirks) -> dict[str, Any]:
+    is_on = wanted != "off"
     match quirks.reasoning:
         case "effort":
             return _effort(wanted, model)
         case "enable_thinking":
-            return {"enable_thinking": wanted}
+            return {"enable_thinking": is_on}
         case "openrouter":
-            return {"reasoning": {"effort": "medium"} if wanted else {"enabled": False}}
+            return {"reasoning": {"effort": wanted} if is_on else {"enabled": False}}
         case "thinking":
-            return {"thinking": {"type": "enabled" if wanted else "disabled"}}
+            return {"thinking": {"type": "enabled" if is_on else "disabled"}}
         case None:
             return {}
 
 
-def _effort(wanted: bool, model: str) -> dict[str, Any]:
+def _effort(wanted: Effort, model: str) -> dict[str, Any]:
     """`none` is known from gpt-5.1 to 5.6 only; elsewhere the lowest level that all accept (4.7)."""
     if not _REASONING_MODEL.match(model):
         return {}
-    if wanted:
-        return {"reasoning_effort": "medium"}
+    if wanted != "off":
+        return {"reasoning_effort": wanted}
     return {"reasoning_effort": "none" if re.match(r"gpt-5\.[1-6](?!.*(?:codex|-pro))", model) else "low"}
 
 
@@ -217,23 +229,23 @@ def _short_id(call_id: str) -> str:
     return base62(int.from_bytes(digest[:8]), 9)
 
 
-def _content(content: str | Sequence[Text | Image]) -> str | list[dict[str, Any]]:
+def _content(content: str | Sequence[Part]) -> str | list[dict[str, Any]]:
     """A plain string when everything is text: many servers know nothing else."""
     if isinstance(content, str) or all(isinstance(part, Text) for part in content):
         return _plain(content)
     return [_part(part) for part in content]
 
 
-def _plain(content: str | Sequence[Text | Image]) -> str:
+def _plain(content: str | Sequence[Part]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part.text for part in content if isinstance(part, Text))
 
 
-def _part(part: Text | Image) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
-    if part.url[:5].lower() == "data:" and part.url[:11].lower() != "data:image/":
+    if not isinstance(part, Image) or (part.url[:5].lower() == "data:" and part.url[:11].lower() != "data:image/"):
         raise Unsupported(
             "This provider reads images only; other files are not forwarded.",
             explanation="Documents are turned into text before they are sent. This one was not.",

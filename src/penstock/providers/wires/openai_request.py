@@ -7,6 +7,8 @@ import msgspec
 from penstock.errors import InvalidRequest
 from penstock.providers.json_text import repair_escapes
 
+PATH = "/chat/completions"
+
 
 class ChatRequest:
     """A client's request. Every field but `model` and `stream_options` keeps its bytes, unknown ones too."""
@@ -19,6 +21,10 @@ class ChatRequest:
         self.stream = stream
         self.wants_usage = wants_usage
         """The client asked for the usage chunk of a stream."""
+
+    @property
+    def has_tools(self) -> bool:
+        return "tools" in self._fields or "functions" in self._fields
 
     @property
     def choices(self) -> int:
