@@ -12,7 +12,7 @@ from penstock.providers.base import Delta, Finish, Quirks, TextDelta, Tool, Tool
 from penstock.providers.failures import ContextTooLong, Failure, ModelFailed, ShapeMismatch, Truncated
 from penstock.providers.wires.openai_reader import ChatReader
 from penstock.providers.wires.openai_thinking import ThinkSplitter
-from penstock.providers.wires.openai_tools import wire_names
+from penstock.providers.wires.tool_names import wire_names
 from tests.providers.streams import (
     DONE,
     ERROR_SHAPES,

@@ -34,7 +34,7 @@ from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
 from penstock.providers.wires.openai_reader import ChatReader
 from penstock.providers.wires.openai_request import PATH
-from penstock.providers.wires.openai_tools import wire_names
+from penstock.providers.wires.tool_names import wire_names
 
 # Families at OpenAI that reason: they refuse sampling parameters and stop sequences.
 _REASONING_MODEL = re.compile(r"(?:o\d|codex|gpt-(?:[5-9]|\d\d)(?!\d)(?!.*-chat))")

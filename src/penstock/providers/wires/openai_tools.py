@@ -1,6 +1,5 @@
 """Putting tool calls together from what servers call `tool_calls` (`spec/providers.md` 2.3)."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,33 +7,9 @@ from typing import Any
 from penstock.kit.ids import random_text
 from penstock.providers.base import Tool, ToolDelta, Warning_
 from penstock.providers.json_text import NotJson, encode_json, lenient_json
+from penstock.providers.wires.tool_names import wire_names
 
-_MAX_NAME = 64
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _STRUCTURE = re.compile(r'[{}\[\]"\\]')
-
-
-def wire_names(names: Iterable[str]) -> dict[str, str]:
-    """Each name as providers accept it: `[A-Za-z_][A-Za-z0-9_-]{0,63}`, all different. Good names stay as they are."""
-    names = list(dict.fromkeys(names))
-    renamed = {name: name for name in names if _clean(name) == name}
-    taken = set(renamed)
-    for name in names:
-        if name not in renamed:
-            clean = _clean(name)
-            if clean in taken or len(name) > _MAX_NAME:
-                digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-                clean = f"{clean[: _MAX_NAME - 9]}_{digest}"
-            renamed[name] = clean
-            taken.add(clean)
-    return renamed
-
-
-def _clean(name: str) -> str:
-    clean = _NOT_IN_NAMES.sub("_", name)
-    if not clean[:1].isalpha() and clean[:1] != "_":
-        clean = f"_{clean}"
-    return clean[:_MAX_NAME]
 
 
 class _OpenCall:
