@@ -23,10 +23,12 @@ from penstock.gateway.identity.secrets import MasterSecrets
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, model_routes
 from penstock.gateway.inference.openai_document import CHAT_OPERATION
+from penstock.gateway.inference.provider_health import provider_health
 from penstock.gateway.inference.service import Inference
 from penstock.http.document import describe
 from penstock.http.door import Door
 from penstock.http.health import health_routes
+from penstock.http.incoming import Incoming
 from penstock.http.origins import Origins
 from penstock.http.routes import install_handlers
 from penstock.kit.clock import SystemClock
@@ -89,7 +91,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             broadcast=coordination.broadcast,
             lock_wait_s=settings.editor.lock_wait_s,
         )
-        door = _door(settings, identity, catalog, inference, conversations, database, coordination)
+        door = _door(settings, identity, catalog, providers, inference, conversations, database, coordination)
         await stack.enter_async_context(_background(identity.watch, catalog.watch, conversations.watch))
         yield House(door, identity, catalog, database, coordination)
 
@@ -111,6 +113,7 @@ def _door(
     settings: Settings,
     identity: Identity,
     catalog: Catalog,
+    providers: Providers,
     inference: Inference,
     conversations: Conversations,
     database: Database,
@@ -126,7 +129,12 @@ def _door(
         redirect_slashes=False,
     )
     install_handlers(router)
-    router.include_router(health_routes({"database": database.ping, "coordination": coordination.ping}))
+
+    async def detail(incoming: Incoming) -> dict[str, object]:
+        await identity.require_operator(incoming.authorization, incoming.x_api_key, "health:detail")
+        return {"providers": provider_health(catalog, providers)}
+
+    router.include_router(health_routes({"database": database.ping, "coordination": coordination.ping}, detail))
     router.include_router(editor_model_routes(identity, catalog))
     router.include_router(
         conversation_routes(identity, conversations, keep_alive_s=editor.keepalive_s, max_s=editor.stream_max_s)

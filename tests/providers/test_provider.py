@@ -27,11 +27,16 @@ GOOD = chunked(HI + STOP + b"data: [DONE]\n\n")
 
 
 class _Hello:
+    wire = None
+    has_tools = tools_optional = False
+
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         return wire.request(Call(messages=[Message(role="user", content="Hello")]), model, quirks)
 
-    def reader(self, wire: Wire, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
-        return wire.reader(content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
+    def reader(
+        self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int
+    ) -> "Reader[Any]":
+        return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
 
 
 @pytest.fixture

@@ -5,22 +5,27 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from penstock.errors import PenstockError
+from penstock.http.incoming import Incoming, incoming_of
 
 Probe = Callable[[], Awaitable[None]]
 """Returns when the dependency works; raises PenstockError with the reason when it does not."""
+
+Detail = Callable[[Incoming], Awaitable[dict[str, Any]]]
+"""What operators are shown beside the state. Raises PenstockError for whoever is none."""
 
 
 _NOT_READY: dict[str, Any] = {"description": "What does not work, in `failed`: `name` and `message`."}
 
 
-def health_routes(probes: Mapping[str, Probe]) -> APIRouter:
-    """`probes` by the name that `/health/ready` shows: `database`, `coordination`."""
+def health_routes(probes: Mapping[str, Probe], detail: Detail) -> APIRouter:
+    """`probes` by the name that `/health/ready` shows: `database`, `coordination`. `detail` answers `?detail`."""
     router = APIRouter(tags=["Health"])
     started = time.monotonic()
+    shown_to = detail
 
     @router.get("/health", operation_id="health")
     @router.head("/health", include_in_schema=False)
@@ -30,8 +35,13 @@ def health_routes(probes: Mapping[str, Probe]) -> APIRouter:
 
     @router.get("/health/ready", responses={503: _NOT_READY}, operation_id="ready")
     @router.head("/health/ready", include_in_schema=False)
-    async def ready() -> Response:
-        """503 with the dependencies that do not work, else 200."""
+    async def ready(request: Request, detail: str | None = None) -> Response:
+        """503 with the dependencies that do not work, else 200.
+
+        `?detail` adds the providers with the state of their keys, for the management secret, or an API key that has
+        `health:detail`.
+        """
+        more = {} if detail is None else await shown_to(incoming_of(request.scope))
         reasons = await asyncio.gather(*(_reason(probe) for probe in probes.values()))
         failed = [
             {"name": name, "message": reason}
@@ -39,8 +49,8 @@ def health_routes(probes: Mapping[str, Probe]) -> APIRouter:
             if reason is not None
         ]
         if failed:
-            return JSONResponse({"status": "unavailable", "failed": failed}, 503, {"Retry-After": "5"})
-        return JSONResponse({"status": "ready", "checked": list(probes)})
+            return JSONResponse({"status": "unavailable", "failed": failed, **more}, 503, {"Retry-After": "5"})
+        return JSONResponse({"status": "ready", "checked": list(probes), **more})
 
     return router
 

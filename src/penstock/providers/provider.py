@@ -9,7 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -375,6 +375,14 @@ class Provider:
             log.info("learnt how a model is called", provider=self.config.key, model=model, wire=manner.wire.name)
             self._manners[kind] = manner
 
+    def learnt(self) -> list[dict[str, Any]]:
+        """What health pages show of the models that are called in another way than their vendor's usual one."""
+        return [
+            {"model": model, "wire": manner.wire.name, "differs": manner.differences()}
+            for (model, _, _), manner in self._manners.items()
+            if manner.until is not None
+        ]
+
     async def retire(self) -> None:
         """Calls in flight go on, and the last connection is closed after them."""
         await self._transport.retire()
@@ -392,6 +400,10 @@ def _keys_of(
     from penstock.providers.credentials.opening import open_authorizers
 
     return open_authorizers(vendor.credentials, config, transport, clock)
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def _content_type(response: Response) -> str:
@@ -493,6 +505,12 @@ class _Manner:
         other.until = min(untils)
         return other
 
+    def differences(self) -> dict[str, Any]:
+        """The quirks that are not those of the vendor's row, for people."""
+        usual = msgspec.structs.asdict(self._way.quirks)
+        now = msgspec.structs.asdict(self.quirks)
+        return {name: _plain(value) for name, value in now.items() if value != usual[name]}
+
     def is_elsewhere(self, other: "_Manner") -> bool:
         return self.quirks.short_path != other.quirks.short_path or self.address != other.address
 
@@ -529,6 +547,10 @@ class Providers:
             provider.config = config
             self._by_identity[id(config)] = provider
         return provider
+
+    def opened(self, config: ProviderConfig) -> Provider | None:
+        """The provider, if it was called since it is configured so."""
+        return self._opened.get(config)
 
     def _open(self, config: ProviderConfig) -> Provider:
         try:

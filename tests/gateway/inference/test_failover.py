@@ -22,7 +22,7 @@ from tests.fakes.openai_upstream import (
     Wait,
     running_upstream,
 )
-from tests.service import FEATURES, Service, free_port, service_env, start_service, with_tenant
+from tests.service import FEATURES, MANAGEMENT_SECRET, Service, free_port, service_env, start_service, with_tenant
 
 CHAT = "/oai/v1/chat/completions"
 
@@ -252,3 +252,49 @@ def test_s063_a_new_key_in_the_watched_file_is_used_while_old_streams_go_on(tmp_
                     assert time.monotonic() < deadline
                     time.sleep(0.1)
                 assert "[DONE]" in "".join(pieces)
+
+
+def test_s045_a_provider_that_asks_for_a_second_gets_it_and_the_call_succeeds(house: Service) -> None:
+    busy = Status(429, {"error": {"message": "Rate limit reached"}}, (("retry-after", "1"),))
+    house.upstream.plays(busy)
+    house.upstream.plays(busy)
+    response = ask(house, "keys")
+    assert response.status_code == 200, response.text
+    line = json.loads(house.wait_for_log('"statusCode":200'))
+    assert [one["outcome"] for one in line["tried"]] == ["rate_limited", "rate_limited", "ok"]
+
+
+def test_the_metric_log_shows_both_attempts_when_a_backend_dies_before_its_first_token(
+    house: Service, second: Upstream
+) -> None:
+    house.upstream.always_plays(Raw(b": thinking\n\n"), Reset())
+    second.plays(Text("from the second"), Finish())
+    assert ask(house, "shared", stream=True).status_code == 200
+    line = json.loads(house.wait_for_log('"statusCode":200'))
+    tried = [{name: one[name] for name in ("provider", "outcome")} for one in line["tried"]]
+    assert tried == [{"provider": "a", "outcome": "upstream_unavailable"}, {"provider": "b", "outcome": "ok"}]
+    assert line["attempts"] == 2
+
+
+def test_the_detailed_health_shows_operators_the_state_of_every_key(house: Service) -> None:
+    house.upstream.plays(INVALID)
+    assert ask(house, "keys").status_code == 200
+    url = house.url + "/health/ready?detail"
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {MANAGEMENT_SECRET}"}, timeout=30).json()
+    entries = {entry["key"]: entry for entry in answer["providers"]}
+    assert entries["two-keys"]["status"] == "degraded"
+    refused, usable = entries["two-keys"]["keys"]
+    assert (refused["hint"], refused["state"]) == ("aaaa", "bad")
+    assert "Incorrect API key provided" in refused["reason"]
+    assert 200 < refused["forSeconds"] <= 300
+    assert usable == {"hint": "bbbb", "state": "ready"}
+    assert entries["nobody"]["status"] == "unused"
+    assert "sk-first-key" not in json.dumps(answer)
+
+
+def test_the_detailed_health_is_for_operators_only(house: Service) -> None:
+    url = house.url + "/health/ready?detail"
+    assert httpx.get(url, timeout=30).status_code == 401
+    assert httpx.get(url, headers={"Authorization": f"Bearer {MANAGEMENT_SECRET}x"}, timeout=30).status_code == 401
+    assert httpx.get(url, headers=house.api_key_headers, timeout=30).status_code == 403
+    assert "providers" not in httpx.get(house.url + "/health/ready", timeout=30).json()

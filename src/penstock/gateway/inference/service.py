@@ -3,6 +3,8 @@
 It orders the stages; what each stage decides is decided in its own room.
 """
 
+import asyncio
+import random
 import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, TypeVar
@@ -12,13 +14,16 @@ import msgspec
 from penstock.errors import UpstreamError
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
-from penstock.gateway.routing.candidates import candidates
+from penstock.gateway.routing.candidates import Candidate, candidates
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
-from penstock.providers.failures import AllKeysResting, Failure
-from penstock.providers.provider import Answer, Attempts, Providers
+from penstock.providers.failures import AllKeysResting, Failure, RateLimited
+from penstock.providers.provider import Answer, Attempt, Attempts, Providers
 from penstock.telemetry.logs import log
 
 Output = TypeVar("Output")
+
+_SHORT_WAIT_S = 5.0
+"""The longest `Retry-After` that is waited for here, when nothing else is free (`spec/providers.md` 2.7)."""
 
 
 class CallRecord(msgspec.Struct):
@@ -27,6 +32,8 @@ class CallRecord(msgspec.Struct):
     model: str | None = None
     provider: str | None = None
     attempts: int = 0
+    tried: Sequence[Attempt] = ()
+    """Every request that was sent for this call, with what became of it; the last one is the one that answered."""
     first_token_s: float | None = None
     usage: Usage | None = None
 
@@ -38,6 +45,8 @@ class CallRecord(msgspec.Struct):
         if self.usage is not None:
             fields["inputTokens"] = self.usage.input_tokens
             fields["outputTokens"] = self.usage.output_tokens
+        if any(one.outcome != "ok" for one in self.tried):
+            fields["tried"] = [_shown(one) for one in self.tried]
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -79,14 +88,32 @@ class Inference:
         """
         started = time.perf_counter()
         attempts = Attempts()
-        failure: UpstreamError | None = None
         found = candidates(self._catalog.current, caller, model, feature, reasoning=reasoning)
+        try:
+            answer = await self._first_to_answer(found, translation, attempts, record)
+        except RateLimited as error:
+            # Providers say `in a second or two` all the time; nobody should have to ask again for that.
+            if not _is_short(error) or attempts.left <= 0:
+                raise
+            await asyncio.sleep((error.retry_after_s or 0.0) * random.uniform(1.0, 1.25))
+            answer = await self._first_to_answer(found, translation, attempts, record)
+        record.first_token_s = time.perf_counter() - started
+        return Served(answer, record)
+
+    async def _first_to_answer(
+        self,
+        found: Sequence[Candidate],
+        translation: Translation[Output],
+        attempts: Attempts,
+        record: CallRecord,
+    ) -> Answer[Output]:
+        failure: UpstreamError | None = None
+        record.tried = attempts.log
         for position, candidate in enumerate(found, start=1):
             backend = candidate.backend
             record.model, record.provider = candidate.model.slug, candidate.model.provider_key
             try:
-                provider = self._providers.of(backend.provider)
-                answer = await provider.open(backend.upstream_model, translation, attempts)
+                return await self._providers.of(backend.provider).open(backend.upstream_model, translation, attempts)
             except UpstreamError as error:
                 if failure is None or not isinstance(error, AllKeysResting):
                     failure = error  # what made keys rest says more than that they do
@@ -94,11 +121,8 @@ class Inference:
                 if position == len(found) or attempts.left <= 0 or not elsewhere:
                     raise failure from failure.__cause__
                 log.warning("backend failed, trying the next", backend=candidate.model.slug, reason=error.message)
-                continue
             finally:
                 record.attempts = attempts.made
-            record.first_token_s = time.perf_counter() - started
-            return Served(answer, record)
         raise AssertionError("candidates are never empty")
 
     async def stream(
@@ -121,6 +145,23 @@ class Inference:
                     yield delta
         finally:
             served.close()
+
+
+def _is_short(error: RateLimited) -> bool:
+    """Waiting here costs the caller less than asking again."""
+    return error.other_backend and error.retry_after_s is not None and error.retry_after_s <= _SHORT_WAIT_S
+
+
+def _shown(one: Attempt) -> dict[str, object]:
+    fields = {
+        "provider": one.provider,
+        "model": one.model,
+        "key": one.key,
+        "outcome": one.outcome,
+        "status": one.status,
+        "ms": round(one.duration_s * 1000),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 class _Neutral:
