@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock.gateway.catalog.fields import Fields, Notes
+from penstock.gateway.catalog.model_details import known_facts, read_facts, read_price
 from penstock.gateway.catalog.provider_types import DEMO, is_served
 from penstock.gateway.catalog.snapshot import Backend, ContextLimits, Model
 from penstock.providers.base import ProviderConfig
@@ -98,6 +99,7 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
         capabilities.close()
     provider = providers.get(provider_key or "") if providers else None
     limits = _limits(fields, provider)
+    given, price = read_facts(fields), read_price(fields)
     fields.close()
     if model_id is None or provider_key is None or providers is None:
         return None
@@ -110,6 +112,10 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
     if model_id in _AGENT_NAMES:
         message = f"`{model_id}` is the name of the built-in agent, which is what callers get."
         fields.warn("id", message, f"Ask for `{provider_key}/{model_id}`.")
+    backends = _backends(fields, model_id, provider)
+    if backends:
+        facts = known_facts(fields, provider, model_id, given, wants_reasoning=reasoning is True)
+        backends = tuple(msgspec.structs.replace(one, facts=facts, price=price) for one in backends)
     return Model(
         slug=f"{provider_key}/{model_id}",
         id=model_id,
@@ -121,7 +127,7 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
         web_search=web_search is True,
         reasoning=reasoning is True,
         limits=limits,
-        backends=_backends(fields, model_id, provider),
+        backends=backends,
     )
 
 

@@ -7,6 +7,8 @@ import msgspec
 
 from penstock.errors import NotFound
 from penstock.providers.base import ProviderConfig
+from penstock.providers.facts import Facts
+from penstock.providers.prices import Price
 
 
 class ModelNotFound(NotFound):
@@ -25,10 +27,15 @@ class ContextLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """One model at one provider. `upstream_model` is the provider's own name for it."""
+    """One model at one provider. `upstream_model` is the provider's own name for it.
+
+    `price` is the operator's own, which comes before the provider's word and the price list.
+    """
 
     provider: ProviderConfig
     upstream_model: str
+    facts: Facts = Facts()
+    price: Price | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +56,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def has_feature(self, feature: str) -> bool:
         """An umbrella value (`actions`) includes its family (`actions.translate`)."""
         return feature in self.features or feature.partition(".")[0] in self.features
+
+    @property
+    def reasons(self) -> bool:
+        """Set up to reason, and a backend is there on which the switch has an effect, as far as is known (S055)."""
+        return self.reasoning and any(backend.facts.reasoning is not False for backend in self.backends)
 
     @property
     def permission(self) -> str:
