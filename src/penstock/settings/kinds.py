@@ -6,6 +6,7 @@ No message repeats the text it refused: whether that may be shown depends on the
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -108,6 +109,13 @@ def origin(item: str) -> str:
     return lowered
 
 
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
+    except ValueError:
+        raise ValueError("has an entry that is not a network") from None
+
+
 def whole(low: int, high: int) -> Kind[int]:
     def read(text: str) -> int:
         if not _WHOLE.fullmatch(text):
@@ -156,6 +164,7 @@ PORT_NUMBER = whole(1, 65535)
 FILE = Kind("the path of a readable file", _existing_file)
 DIRECTORY = Kind("a path", _directory)
 LOG_LEVEL = Kind("a number from 10 to 60, or trace, debug, info, warn, error, fatal", _log_level)
+NETWORKS = Kind("networks such as 10.1.0.0/16, separated by commas", _networks)
 ORIGINS = Kind("origins such as https://app.example.com, separated by commas, or *", _origins)
 _NODES_SHAPE = "host:port entries separated by commas, with IPv6 addresses in brackets"
 CLUSTER_NODES = Kind(_NODES_SHAPE, _nodes(DEFAULT_PORT))

@@ -49,6 +49,7 @@ def load_settings(
         snapshot=snapshot,
         redis=redis,
         allowed_origins=values[v.ALLOWED_ORIGINS],
+        outbound_allow=values[v.OUTBOUND_ALLOW],
         state_dir=values[v.STATE_DIR],
         management_secret=Secret(management) if management else None,
         encryption_keys=tuple(Secret(key) for key in values[v.SECRETS_ENCRYPTION_KEY] or ()),

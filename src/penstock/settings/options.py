@@ -1,6 +1,7 @@
 """The settings, typed and frozen. `app.py` hands each room its part; no room gets the whole."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class Settings:
     snapshot: Snapshot
     redis: RedisOptions | None
     allowed_origins: tuple[str, ...]
+    outbound_allow: tuple[IPv4Network | IPv6Network, ...]
     state_dir: Path
     management_secret: Secret | None
     encryption_keys: tuple[Secret, ...]

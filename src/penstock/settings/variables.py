@@ -12,6 +12,7 @@ from penstock.settings.kinds import (
     FLAG,
     JSON_TEXT,
     LOG_LEVEL,
+    NETWORKS,
     ORIGINS,
     PORT_NUMBER,
     SENTINELS,
@@ -98,6 +99,13 @@ ALLOWED_ORIGINS = _variable(
     "service",
     ORIGINS,
     "Origins whose pages may call this service from a browser; unset: none, `*`: every one.",
+    default=(),
+)
+OUTBOUND_ALLOW = _variable(
+    "OUTBOUND_ALLOW",
+    "service",
+    NETWORKS,
+    "Private networks from which users' links (images) may be fetched all the same; unset: none.",
     default=(),
 )
 CS_CONFIG_PATH = _variable(
