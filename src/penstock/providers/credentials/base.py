@@ -9,8 +9,9 @@ from penstock.providers.transport.base import Request
 class Authorizer(Protocol):
     """One identity at a provider. Safe to use from many calls at a time: a token is fetched once for all of them."""
 
-    hint: str | None
-    """What people may see of it: the end of a key id, the address of a service account."""
+    @property
+    def hint(self) -> str | None:
+        """What people may see of it: the end of a key id, the address of a service account."""
 
     async def authorize(self, request: Request) -> Request:
         """`request` with this identity on it. Raises Failure: NoUsableKey (S041) when there is nothing to sign with."""

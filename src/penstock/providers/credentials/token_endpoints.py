@@ -1,0 +1,209 @@
+"""Asking a token service or a metadata service, over the entry's own connections.
+
+A token is only ever asked for over https, with the entry's proxy and authorities; or over plain http from this machine
+and its metadata service, and that without a proxy, whose identity we would get otherwise.
+"""
+
+import asyncio
+import random
+import re
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from penstock.kit.secret import Secret
+from penstock.providers.base import ProviderConfig
+from penstock.providers.failures import CredentialsRefused, Failure, Unreachable
+from penstock.providers.json_text import NotJson, lenient_json
+from penstock.providers.transport.base import Header, Limits, Origin, Request, Transport, TransportError
+
+_MAX_ANSWER_BYTES = 256 * 1024
+_LIMITS = Limits(connect_s=10.0, first_byte_s=20.0, idle_s=10.0, total_s=30.0)
+METADATA_LIMITS = Limits(connect_s=1.0, first_byte_s=3.0, idle_s=3.0, total_s=5.0)
+"""Where there is a metadata service, it is next door; where there is none, packets vanish."""
+
+_PAUSES_S = (0.25, 1.0)
+_PASSING = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
+_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
+_HEADER_VALUE = re.compile(r"[!-~]+")
+
+
+class TokenRefused(CredentialsRefused):
+    """The token service knows us and says no: other than a refusal of the provider, it is not about an old token."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """An answer. `payload` is its JSON object, empty when it was none; `at` is when it was given, by their clock."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+    payload: dict[str, Any]
+    at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"Said(status={self.status})"  # the rest may be a token
+
+    @property
+    def error(self) -> str:
+        """`invalid_grant: Invalid JWT Signature.`, or what else was said."""
+        error: Any = self.payload.get("error")
+        pair = (error, self.payload.get("error_description"))
+        if isinstance(error, dict):
+            pair = (error.get("status"), error.get("message"))
+        found = ": ".join(part for part in pair if isinstance(part, str) and part)
+        return found or f"status {self.status}"
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent there: https, or plain http that does not leave the machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or "")))
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_metadata_host(host: str) -> bool:
+    try:
+        return ip_address(host).is_link_local
+    except ValueError:
+        return host in _METADATA_HOSTS
+
+
+class TokenClient:
+    """What the identities of one entry ask with."""
+
+    def __init__(self, config: ProviderConfig, transport: Transport) -> None:
+        self.entry = config.key
+        self._transport = transport
+
+    async def post_form(self, url: str, fields: dict[str, str]) -> Said:
+        """A form to a token service. Tries again when it is busy. Raises Failure; any status may be returned."""
+        headers = ((b"content-type", b"application/x-www-form-urlencoded"),)
+        return await self.ask(b"POST", url, headers, urlencode(fields).encode())
+
+    async def ask(
+        self, method: bytes, url: str, headers: tuple[Header, ...] = (), body: bytes = b"", limits: Limits = _LIMITS
+    ) -> Said:
+        for pause_s in _PAUSES_S:
+            said = await self.once(method, url, headers, body, limits)
+            if not _is_passing(said):
+                return said
+            await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))
+        return await self.once(method, url, headers, body, limits)
+
+    async def once(
+        self, method: bytes, url: str, headers: tuple[Header, ...] = (), body: bytes = b"", limits: Limits = _LIMITS
+    ) -> Said:
+        """Raises Unreachable, also for an address that a token must not be asked of."""
+        origin, target = _split(url)
+        request = Request(
+            method=method,
+            origin=origin,
+            target=target,
+            headers=((b"accept", b"application/json"), (b"accept-encoding", b"identity"), *headers),
+            body=body,
+        )
+        if origin.scheme == "https":
+            return await _exchange(self._transport, request, limits)
+        from penstock.providers.transport.drivers import open_transport
+
+        direct = open_transport()
+        try:
+            return await _exchange(direct, request, limits)
+        finally:
+            await direct.aclose()
+
+
+def token_in(said: Said, service: str) -> tuple[Secret, float]:
+    """The token of an answer and how many seconds it lasts. Raises Failure for every other answer."""
+    if said.status != 200:
+        raise refusal(said, service)
+    token, lasts_s = said.payload.get("access_token"), said.payload.get("expires_in")
+    if not isinstance(token, str) or not _HEADER_VALUE.fullmatch(token):
+        raise Unreachable(f"{service} answered without a token.", explanation="Its answer has no `access_token`.")
+    try:
+        return Secret(token), float(lasts_s or 0) or 300.0
+    except (TypeError, ValueError):
+        return Secret(token), 300.0
+
+
+def refusal(said: Said, service: str) -> Failure:
+    """What an answer other than 200 means."""
+    if said.status == 429 or said.status >= 500 or said.payload.get("error") in _PASSING:
+        failure: Failure = Unreachable(
+            f"{service} could not give a token: {said.error}.",
+            explanation=f"{service} is busy or down; the model itself was not called.",
+            action="Ask again in a minute.",
+        )
+    else:
+        failure = TokenRefused(said.error)
+        failure.upstream_code = said.error.partition(":")[0][:100]
+    failure.upstream_status = said.status
+    return failure.cleaned()
+
+
+def _split(url: str) -> tuple[Origin, bytes]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not is_private(url) and not (parts.scheme == "http" and _is_metadata_host(host)):
+        raise Unreachable(
+            f"A token is not asked for at {parts.scheme}://{host}: everybody on the way could read it.",
+            explanation="Token services are called over https, or on this machine.",
+            action="Correct the address in the credentials, or in the variable that names it.",
+        )
+    https = parts.scheme == "https"
+    origin = Origin("https" if https else "http", host, parts.port or (443 if https else 80))
+    query = f"?{parts.query}" if parts.query else ""
+    return origin, (parts.path or "/").encode() + query.encode()
+
+
+async def _exchange(transport: Transport, request: Request, limits: Limits) -> Said:
+    try:
+        response = await transport.send(request, limits)
+        try:
+            body = await response.read_all(_MAX_ANSWER_BYTES)
+        finally:
+            response.close()
+    except TransportError as error:
+        raise Unreachable(
+            f"{error.name}: {error.detail}",
+            explanation="The service that gives tokens could not be reached; the model itself was not called.",
+            action="Check that this service can reach it, through the entry's `proxy` if it has one.",
+        ).cleaned() from error
+    headers = tuple(response.headers)
+    return Said(response.status, headers, body, _object(body), _date(headers))
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        payload = lenient_json(body)
+    except NotJson:
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def _date(headers: tuple[Header, ...]) -> datetime | None:
+    text = next((value for name, value in headers if name == b"date"), b"").decode("latin-1")
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def _is_passing(said: Said) -> bool:
+    return said.status == 429 or said.status >= 500 or said.payload.get("error") in _PASSING
