@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from penstock.errors import UpstreamError
+from penstock.providers.failures.cloud_advice import cloud_advice
 from penstock.providers.failures.kinds import (
     AllKeysResting,
     ContentFiltered,
@@ -21,6 +20,11 @@ from penstock.providers.failures.kinds import (
     Unsupported,
     UpstreamNotFound,
 )
+from penstock.providers.failures.place import Advice, Place
+
+# Documentation tells operators of these to look for OpenAI's sentence (`spec/providers.md` 14.5).
+_ECHOES_NO_SENTENCE = frozenset({"anthropic", "google"})
+_SENTENCE = "Incorrect API key provided"
 
 _NO_DETAILS: Mapping[str, str] = {}
 
@@ -46,8 +50,12 @@ def explain_for(
     if not isinstance(error, Failure):
         return error
     error.cleaned(secrets)
-    place = _Place(provider_key, key_hint, model or "?", base_url or "", provider_type, details)
-    advice = next((give(error, place) for kind, give in _ADVICE if isinstance(error, kind)), None)
+    place = Place(provider_key, key_hint, model or "?", base_url or "", provider_type, details)
+    if provider_type in _ECHOES_NO_SENTENCE and type(error) is CredentialsRefused:
+        error.message = _searched_for(error.message)
+        error.args = (error.message,)
+    usual = (give(error, place) for kind, give in _ADVICE if isinstance(error, kind))
+    advice = cloud_advice(error, place) or next(usual, None)
     if advice is not None:
         error.explanation, error.action = advice
     else:
@@ -55,27 +63,11 @@ def explain_for(
     return error
 
 
-class _Place(msgspec.Struct, frozen=True):
-    provider_key: str
-    key_hint: str | None
-    model: str
-    base_url: str
-    type: str
-    details: Mapping[str, str]
-
-    @property
-    def entry(self) -> str:
-        return f"the PROVIDERS entry `{self.provider_key}`"
-
-    @property
-    def credential(self) -> str:
-        return f"the key ending in `{self.key_hint}`" if self.key_hint else "a call without a key"
+def _searched_for(message: str) -> str:
+    return message if _SENTENCE in message else f"{_SENTENCE}: {message}"
 
 
-Advice = tuple[str, str]
-
-
-def _about_credentials(_: Failure, place: _Place) -> Advice:
+def _about_credentials(_: Failure, place: Place) -> Advice:
     if place.key_hint is None:
         return (
             f"The provider wants a key, and {place.entry} has none that could be used.",
@@ -87,28 +79,28 @@ def _about_credentials(_: Failure, place: _Place) -> Advice:
     )
 
 
-def _about_no_key(_: Failure, place: _Place) -> Advice:
+def _about_no_key(_: Failure, place: Place) -> Advice:
     return (
         f"The provider has lately refused every key of {place.entry}; they are tried again after five minutes.",
         f"Put a working key into `apiKeys` of {place.entry}.",
     )
 
 
-def _about_permission(_: Failure, place: _Place) -> Advice:
+def _about_permission(_: Failure, place: Place) -> Advice:
     return (
         f"The provider knows {place.credential} of {place.entry}, but does not let it use `{place.model}`.",
         "Check the permissions of the key, its project, and whether the provider serves your region.",
     )
 
 
-def _about_billing(_: Failure, place: _Place) -> Advice:
+def _about_billing(_: Failure, place: Place) -> Advice:
     return (
         f"The account behind {place.credential} of {place.entry} has no credit left, or reached its spending limit.",
         "Add credit or raise the limit at the provider. Waiting alone does not help.",
     )
 
 
-def _about_not_found(error: Failure, place: _Place) -> Advice:
+def _about_not_found(error: Failure, place: Place) -> Advice:
     if isinstance(error, UpstreamNotFound) and error.wrong_path:
         return _about_path(place)
     if "try pulling it first" in error.message:
@@ -123,7 +115,7 @@ def _about_not_found(error: Failure, place: _Place) -> Advice:
     )
 
 
-def _about_path(place: _Place) -> Advice:
+def _about_path(place: Place) -> Advice:
     without_version = not place.base_url.rstrip("/").endswith("/v1")
     return (
         f"The provider does not know the path that {place.entry} leads to: its base URL is `{place.base_url}`.",
@@ -133,7 +125,7 @@ def _about_path(place: _Place) -> Advice:
     )
 
 
-def _about_unsupported(error: Failure, place: _Place) -> Advice:
+def _about_unsupported(error: Failure, place: Place) -> Advice:
     text = error.message.lower()
     if "does not support tools" in text:
         return (
@@ -156,7 +148,7 @@ def _about_unsupported(error: Failure, place: _Place) -> Advice:
     )
 
 
-def _about_rate(error: Failure, place: _Place) -> Advice:
+def _about_rate(error: Failure, place: Place) -> Advice:
     if isinstance(error, AllKeysResting):
         why = f"The provider has asked every usable key of {place.entry} to wait."
     else:
@@ -167,28 +159,28 @@ def _about_rate(error: Failure, place: _Place) -> Advice:
     return why, f"{wait}. If it happens often, add keys of other accounts, or raise the tier (free tiers are small)."
 
 
-def _about_context(_: Failure, place: _Place) -> Advice:
+def _about_context(_: Failure, place: Place) -> Advice:
     return (
         f"The conversation with its attachments is longer than `{place.model}` of {place.entry} can read.",
         "Shorten the text, remove attachments, begin a new conversation, or use a model with a larger context.",
     )
 
 
-def _about_filter(_: Failure, place: _Place) -> Advice:
+def _about_filter(_: Failure, place: Place) -> Advice:
     return (
         f"The content filter of the provider of {place.entry} refused this text. Filters also strike harmless texts.",
         "Word it differently. If it happens often with harmless texts, relax the filter at the provider.",
     )
 
 
-def _about_size(_: Failure, place: _Place) -> Advice:
+def _about_size(_: Failure, place: Place) -> Advice:
     return (
         f"The request is larger than the provider of {place.entry} accepts.",
         "Remove or shrink attachments.",
     )
 
 
-def _about_connection(error: Failure, place: _Place) -> Advice:
+def _about_connection(error: Failure, place: Place) -> Advice:
     explanation = error.explanation or "The provider answered with a failure of its own."
     return (
         f"{explanation} It was called as {place.entry} at `{place.base_url}`.",

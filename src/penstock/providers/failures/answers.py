@@ -11,7 +11,7 @@ from penstock.providers.json_text import encode_json
 from penstock.providers.masking import mask
 from penstock.providers.transport.base import Header
 
-_HEADERS_READ = frozenset({b"x-request-id", b"request-id", b"x-should-retry"})
+_HEADERS_READ = frozenset({b"x-request-id", b"request-id", b"x-amzn-requestid", b"x-should-retry", b"date"})
 _BROKEN_FINISHES = frozenset({"error", "abort", "insufficient_system_resource"})
 
 
@@ -24,8 +24,9 @@ def classify(status: int, headers: Sequence[Header], body: bytes, *, secrets: It
     describe(failure, status, said)
     failure.retry_after_s = retry_after(headers, body)
     found = {name: value for name, value in headers if name in _HEADERS_READ}
-    request_id = found.get(b"x-request-id") or found.get(b"request-id")
+    request_id = found.get(b"x-request-id") or found.get(b"request-id") or found.get(b"x-amzn-requestid")
     failure.upstream_request_id = request_id.decode("latin-1")[:200] if request_id else None
+    failure.answered_at = found[b"date"].decode("latin-1")[:100] if b"date" in found else None
     if found.get(b"x-should-retry", b"").strip().lower() == b"false":
         failure.forbid_retries()
     failure.raw = mask(body[: 4 * MAX_RAW_CHARS].decode("utf-8", "replace"), secrets)[:MAX_RAW_CHARS]

@@ -33,6 +33,8 @@ class Failure(UpstreamError):
     """What it says about the key: `bad` is refused, `rest` is too busy (`keys.py`)."""
 
     upstream_request_id: str | None = None
+    answered_at: str | None = None
+    """The `Date` of the provider's answer, unread: what its clock says."""
     phase: Phase | None = None
     raw: str = ""
     """The beginning of the provider's answer, masked; for our log."""

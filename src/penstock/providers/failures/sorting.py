@@ -233,6 +233,8 @@ def describe(failure: Failure, status: int | None, said: Said) -> None:
     message = said.message.strip()
     if not message and status is not None:
         message = f"The provider answered {status}{_phrase(status)} and no text."
+    if "DeploymentNotFound" in said.codes and "DeploymentNotFound" not in message:
+        message = f"DeploymentNotFound: {message}"
     failure.message = message or "The provider reported an error without a text."
     if isinstance(failure, UpstreamNotFound):
         speaks_of_model = "model" in message.lower() or "deployment" in message.lower() or said.param == "model"
