@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
+from penstock.gateway.catalog.provider_types import TYPES
 from penstock.gateway.catalog.snapshot import ModelNotFound
-from tests.gateway.catalog.texts import OPENAI, catalog, errors, model, refusal, warnings
+from tests.gateway.catalog.texts import EXAMPLES, OPENAI, catalog, errors, model, refusal, warnings
 
 ANTHROPIC = {"type": "anthropic", "apiKeys": ["k"]}
 PROVIDERS = {"main": OPENAI}
@@ -69,10 +70,11 @@ def test_s057_models_without_providers_are_explained() -> None:
     assert "PROVIDERS is not set" in errors(catalog(None, [model()]))["MODELS"]
 
 
-def test_a_type_without_a_wire_leaves_its_models_visible_and_unable() -> None:
-    found = catalog({"main": OPENAI, "claude": ANTHROPIC}, [model(), model(id="opus", provider="claude")])
-    assert [(one.id, len(one.backends)) for one in found.models] == [("gpt-5", 1), ("opus", 0)]
-    assert "`anthropic` of `claude` is not served by this version" in errors(found)["MODELS[1].provider"]
+@pytest.mark.parametrize("kind", sorted(set(TYPES) - {"demo"}))
+def test_a_model_of_every_type_has_a_backend(kind: str) -> None:
+    found = catalog({"main": EXAMPLES[kind]}, [model()])
+    assert [backend.provider.type for backend in found.models[0].backends] == [kind]
+    assert not errors(found)
 
 
 def test_the_entry_of_a_refused_provider_is_not_reported_again() -> None:

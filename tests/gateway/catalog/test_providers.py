@@ -1,14 +1,16 @@
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from penstock.gateway.catalog.private_keys import UnusableKey, repaired
-from tests.gateway.catalog.texts import OPENAI, catalog, refusal, warnings
+from penstock.kit.secret import Secret
+from penstock.providers.base import AwsKeys, ServiceAccount
+from tests.gateway.catalog.texts import EXAMPLES, OPENAI, catalog, refusal, warnings
 
-AZURE = {"type": "azure", "resourceName": "mine", "apiKeys": ["k"], "apiVersion": "2024-10-21"}
-BEDROCK = {"type": "bedrock", "region": "eu-central-1", "credentials": {"accessKeyId": "a", "secretAccessKey": "b"}}
+AZURE = EXAMPLES["azure"]
+BEDROCK = EXAMPLES["bedrock"]
 VERTEX = {"type": "vertex", "project": "mine", "location": "europe-west4"}
 LOCAL = {"type": "openai-compatible", "baseUrl": "http://ollama:11434/v1"}
 
@@ -75,6 +77,7 @@ def test_a_misspelt_field_is_named_with_the_right_one() -> None:
         ({"type": "mistral"}, "apiKeys"),
         ({"type": "openai-compatible"}, "baseUrl"),
         ({"type": "bedrock"}, "region"),
+        ({**AZURE, "apiVersion": " "}, "apiVersion"),
         ({"type": "vertex", "location": "global"}, "project"),
         ({"type": "vertex", "project": "mine"}, "location"),
         ({**VERTEX, "ambientCredentials": False}, "credentials"),
@@ -91,11 +94,6 @@ def test_s049_azure_without_a_version_is_refused_by_name() -> None:
     (problem,) = refusal({"cloud": {"type": "azure", "resourceName": "mine", "apiKeys": ["k"]}})
     assert problem.path == '["cloud"].apiVersion'
     assert "2024-10-21" in problem.fix
-
-
-def test_the_address_of_an_azure_resource_is_cut_to_its_name() -> None:
-    found = catalog({"a": {**AZURE, "resourceName": "https://mine.openai.azure.com/"}})
-    assert "only its first part is used" in warnings(found)['PROVIDERS["a"].resourceName']
 
 
 def test_s061_a_key_of_ai_studio_on_vertex_is_recognised() -> None:
@@ -223,11 +221,144 @@ def test_an_extension_that_cannot_work_is_refused(extension: Any) -> None:
     assert len(refusal({"a": {**LOCAL, **extension}})) == 1
 
 
-@pytest.mark.parametrize("entry", [AZURE, BEDROCK, {**BEDROCK, "credentials": [BEDROCK["credentials"]]}, VERTEX])
-def test_types_without_a_wire_are_accepted_and_not_called(entry: Any) -> None:
-    found = catalog({"a": entry, "main": OPENAI})
-    assert list(found.providers) == ["main"]
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("openai", "https://api.openai.com/v1"),
+        ("anthropic", "https://api.anthropic.com"),
+        ("google", "https://generativelanguage.googleapis.com/v1beta"),
+        ("azure", "https://mine.openai.azure.com/openai"),
+        ("bedrock", "https://bedrock-runtime.eu-central-1.amazonaws.com"),
+        ("vertex", "https://europe-west4-aiplatform.googleapis.com/v1beta1"),
+        ("openai-compatible", "http://ollama:11434/v1"),
+        ("mistral", "https://api.mistral.ai/v1"),
+        ("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+    ],
+)
+def test_the_example_of_each_type_is_read_without_a_remark(kind: str, address: str) -> None:
+    found = catalog({"a": EXAMPLES[kind]})
+    assert found.providers["a"].base_url == address
     assert not warnings(found)
+
+
+def test_the_credentials_of_bedrock_are_one_or_several() -> None:
+    keys = {"accessKeyId": "AKID", "secretAccessKey": "canary-secret", "sessionToken": "canary-token"}
+    other = {"accessKeyId": "OTHER", "secretAccessKey": "canary-other"}
+    one = catalog({"a": {**BEDROCK, "credentials": keys}}).providers["a"]
+    two = catalog({"a": {**BEDROCK, "credentials": [keys, other]}}).providers["a"]
+    assert one.credentials == (AwsKeys("AKID", Secret("canary-secret"), Secret("canary-token")),)
+    assert [found.access_key_id for found in two.credentials if isinstance(found, AwsKeys)] == ["AKID", "OTHER"]
+    assert "canary" not in repr(one) + repr(two)
+
+
+@pytest.mark.parametrize("missing", ["accessKeyId", "secretAccessKey"])
+def test_half_a_pair_of_aws_keys_is_refused(missing: str) -> None:
+    half = {name: value for name, value in BEDROCK["credentials"].items() if name != missing}
+    (problem,) = refusal({"a": {**BEDROCK, "credentials": half}})
+    assert problem.path == f'["a"].credentials.{missing}'
+
+
+def test_aws_keys_that_cannot_be_such_are_refused() -> None:
+    (problem,) = refusal({"a": {**BEDROCK, "credentials": {"accessKeyId": "AKID", "secretAccessKey": "canary b"}}})
+    assert "Copy it again" in problem.fix
+    assert "canary" not in problem.message + problem.fix
+
+
+def test_s046_the_credentials_of_vertex_are_repaired_and_kept(private_key: str) -> None:
+    mangled = private_key.replace("\n", "\\\\n")
+    entry = {**VERTEX, "credentials": {"clientEmail": "x@y", "privateKey": mangled, "privateKeyId": "7"}}
+    found = catalog({"a": entry}).providers["a"]
+    assert found.credentials == (ServiceAccount("x@y", Secret(private_key), "7"),)
+    assert "PRIVATE" not in repr(found)
+
+
+def test_the_whole_file_of_google_gives_the_account(private_key: str) -> None:
+    file = {
+        "type": "service_account",
+        "project_id": "other",
+        "private_key_id": "8",
+        "private_key": private_key,
+        "client_email": "x@y",
+        "token_uri": "http://127.0.0.1:9/token",
+        "universe_domain": "googleapis.com",
+    }
+    found = catalog({"a": {**VERTEX, "credentials": [file, file]}})
+    assert found.providers["a"].credentials == 2 * (
+        ServiceAccount("x@y", Secret(private_key), "8", "http://127.0.0.1:9/token"),
+    )
+    assert dict(found.providers["a"].details)["project"] == "mine"
+    assert not warnings(found)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://oauth2.googleapis.com/token", "ftp://x", "token", "http://169.254.169.254"]
+)
+def test_a_token_is_not_asked_for_where_others_can_read_it(private_key: str, address: str) -> None:
+    account = {"clientEmail": "x@y", "privateKey": private_key, "tokenUri": address}
+    (problem,) = refusal({"a": {**VERTEX, "credentials": account}})
+    assert "tokenUri" in problem.path
+
+
+def test_other_google_files_than_those_of_service_accounts_are_refused() -> None:
+    user = {"type": "authorized_user", "client_id": "c", "refresh_token": "canary"}
+    (problem,) = refusal({"a": {**VERTEX, "credentials": user}})
+    assert problem.path == '["a"].credentials.type'
+    assert "canary" not in problem.message + problem.fix
+
+
+def test_s046_a_key_that_is_not_rsa_is_reported_at_start() -> None:
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(UnusableKey, match="RSA"):
+        repaired(pem.decode())
+
+
+@pytest.mark.parametrize("kind", ["azure", "bedrock", "vertex"])
+def test_w02_the_clouds_need_no_credentials_unless_ambient_ones_are_switched_off(kind: str) -> None:
+    bare = {name: value for name, value in EXAMPLES[kind].items() if name not in ("apiKeys", "credentials")}
+    found = catalog({"a": bare}).providers["a"]
+    assert (found.ambient, found.api_keys, found.credentials) == (True, (), ())
+    (problem,) = refusal({"a": {**bare, "apiKeys": [], "ambientCredentials": False}})
+    assert "`ambientCredentials` is false" in problem.fix
+    assert not catalog({"a": {**EXAMPLES[kind], "ambientCredentials": False}}).providers["a"].ambient
+
+
+def test_credentials_beside_keys_are_warned_of() -> None:
+    found = catalog({"a": {**BEDROCK, "apiKeys": ["key"]}})
+    assert "is not used" in warnings(found)['PROVIDERS["a"].credentials']
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("mine", "https://mine.openai.azure.com/openai"),
+        ("mine.openai.azure.com", "https://mine.openai.azure.com/openai"),
+        ("https://mine.openai.azure.com/", "https://mine.openai.azure.com/openai"),
+        ("mine.services.ai.azure.com", "https://mine.services.ai.azure.com/openai"),
+        ("https://mine.cognitiveservices.azure.com", "https://mine.cognitiveservices.azure.com/openai"),
+    ],
+)
+def test_an_azure_resource_keeps_its_host(name: str, address: str) -> None:
+    found = catalog({"a": {**AZURE, "resourceName": name}})
+    assert found.providers["a"].base_url == address
+    assert dict(found.providers["a"].details)["resourceName"] == "mine"
+    assert bool(warnings(found)) == ("." in name)
+
+
+def test_the_extensions_of_anthropic_are_read() -> None:
+    entry = {**EXAMPLES["anthropic"], "apiVersion": "2026-10-21", "betas": ["a-1", "b-2"], "baseUrl": "http://x/v1/"}
+    found = catalog({"a": entry})
+    assert dict(found.providers["a"].details) == {"apiVersion": "2026-10-21", "betas": "a-1,b-2"}
+    assert found.providers["a"].base_url == "http://x"
+    assert "it is cut" in warnings(found)['PROVIDERS["a"].baseUrl']
+    (problem,) = refusal({"a": {**EXAMPLES["anthropic"], "apiVersion": "latest"}})
+    assert problem.path == '["a"].apiVersion'
+
+
+@pytest.mark.parametrize("kind", sorted(EXAMPLES))
+def test_times_proxy_and_authorities_can_be_set_for_every_type(kind: str) -> None:
+    entry = {**EXAMPLES[kind], "timeouts": {"connectMs": 500}, "proxy": "http://proxy:3128", "tls": {"verify": False}}
+    found = catalog({"a": entry}).providers["a"]
+    assert (found.connect_s, found.proxy, found.verify_tls) == (0.5, Secret("http://proxy:3128"), False)
 
 
 def test_equal_texts_give_equal_providers() -> None:

@@ -11,6 +11,23 @@ from penstock.gateway.catalog.snapshot import Problem, Snapshot
 from penstock.providers.transport.base import Limits
 
 OPENAI = {"type": "openai", "apiKeys": ["sk-one"]}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "openai": OPENAI,
+    "anthropic": {"type": "anthropic", "apiKeys": ["sk-ant-one"]},
+    "google": {"type": "google", "apiKeys": ["AIzaOne"]},
+    "azure": {"type": "azure", "resourceName": "mine", "apiKeys": ["one"], "apiVersion": "2024-10-21"},
+    "bedrock": {
+        "type": "bedrock",
+        "region": "eu-central-1",
+        "credentials": {"accessKeyId": "AKIDEXAMPLE", "secretAccessKey": "secret"},
+    },
+    "vertex": {"type": "vertex", "project": "mine", "location": "europe-west4", "apiKeys": ["AQ.one"]},
+    "openai-compatible": {"type": "openai-compatible", "baseUrl": "http://ollama:11434/v1"},
+    "mistral": {"type": "mistral", "apiKeys": ["one"]},
+    "qwen": {"type": "qwen", "apiKeys": ["sk-one"]},
+}
+"""An entry of each type with what it needs and no more (`spec/editor-api.md` 12)."""
+
 ALL_FEATURES = ["conversations", "reviews", "actions"]
 
 

@@ -55,7 +55,7 @@ def _read_type(fields: Fields) -> str | None:
 def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> ProviderConfig:
     rules = TYPES[kind]
     own = rules.read(fields)
-    own_base_url = _base_url(fields)
+    own_base_url = _base_url(fields, kind)
     if rules.needs_base_url and own_base_url is None and not fields.has("baseUrl"):
         fields.missing("baseUrl", "the address of the server, with its /v1")
     if own_base_url and rules.is_openai_like:
@@ -64,11 +64,13 @@ def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> Provider
         key=key,
         type=kind,
         name=fields.text("name") or key,
-        base_url=own_base_url or base_url_of(kind, own),
+        base_url=own_base_url or own.base_url or base_url_of(kind, own.details),
         api_keys=_api_keys(fields, required=rules.needs_keys),
+        credentials=own.credentials,
+        ambient=own.ambient,
         headers=_headers(fields, kind),
         proxy=_proxy(fields),
-        details=tuple(sorted(own.items())),
+        details=tuple(sorted(own.details.items())),
         **_timeouts(fields, limits),
         **_tls(fields),
     )
@@ -166,7 +168,7 @@ def _proxy(fields: Fields) -> Secret | None:
     return None if text is None else Secret(text)
 
 
-def _base_url(fields: Fields) -> str | None:
+def _base_url(fields: Fields, kind: str) -> str | None:
     text = fields.text("baseUrl")
     if text is None:
         return None
@@ -175,7 +177,11 @@ def _base_url(fields: Fields) -> str | None:
         fields.refuse("baseUrl", "is not an address.", "Expected for example https://host:port/v1, scheme included.")
     elif parts.username or parts.password:
         fields.refuse("baseUrl", "holds a user or a password.", "Use `apiKeys`, or `headers`.")
-    return text.rstrip("/")
+    found = text.rstrip("/")
+    if kind == "anthropic" and found.endswith("/v1"):
+        fields.warn("baseUrl", "ends in /v1, which its paths begin with already; it is cut.", "Leave the /v1 out.")
+        return found.removesuffix("/v1").rstrip("/")
+    return found
 
 
 def _address(text: str) -> SplitResult | None:

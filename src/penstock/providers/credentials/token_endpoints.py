@@ -9,7 +9,6 @@ import random
 import re
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -17,6 +16,7 @@ import msgspec
 
 from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig
+from penstock.providers.credentials.addresses import is_metadata_service, is_private
 from penstock.providers.failures import CredentialsRefused, Failure, Unreachable
 from penstock.providers.json_text import NotJson, lenient_json
 from penstock.providers.transport.base import Header, Limits, Origin, Request, Transport, TransportError
@@ -28,7 +28,6 @@ METADATA_LIMITS = Limits(connect_s=1.0, first_byte_s=3.0, idle_s=3.0, total_s=5.
 
 _PAUSES_S = (0.25, 1.0)
 _PASSING = frozenset({"internal_failure", "server_error", "temporarily_unavailable"})
-_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 _HEADER_VALUE = re.compile(r"[!-~]+")
 
 
@@ -57,30 +56,6 @@ class Said(msgspec.Struct, frozen=True):
             pair = (error.get("status"), error.get("message"))
         found = ": ".join(part for part in pair if isinstance(part, str) and part)
         return found or f"status {self.status}"
-
-
-def is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent there: https, or plain http that does not leave the machine."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or "")))
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_metadata_host(host: str) -> bool:
-    try:
-        return ip_address(host).is_link_local
-    except ValueError:
-        return host in _METADATA_HOSTS
 
 
 class TokenClient:
@@ -119,13 +94,7 @@ class TokenClient:
         )
         if origin.scheme == "https":
             return await _exchange(self._transport, request, limits)
-        from penstock.providers.transport.drivers import open_transport
-
-        direct = open_transport()
-        try:
-            return await _exchange(direct, request, limits)
-        finally:
-            await direct.aclose()
+        return await asyncio.to_thread(_exchange_nearby, request, limits)
 
 
 def token_in(said: Said, service: str) -> tuple[Secret, float]:
@@ -159,7 +128,7 @@ def refusal(said: Said, service: str) -> Failure:
 def _split(url: str) -> tuple[Origin, bytes]:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if not is_private(url) and not (parts.scheme == "http" and _is_metadata_host(host)):
+    if not is_private(url) and not (parts.scheme == "http" and is_metadata_service(host)):
         raise Unreachable(
             f"A token is not asked for at {parts.scheme}://{host}: everybody on the way could read it.",
             explanation="Token services are called over https, or on this machine.",
@@ -179,13 +148,47 @@ async def _exchange(transport: Transport, request: Request, limits: Limits) -> S
         finally:
             response.close()
     except TransportError as error:
-        raise Unreachable(
-            f"{error.name}: {error.detail}",
-            explanation="The service that gives tokens could not be reached; the model itself was not called.",
-            action="Check that this service can reach it, through the entry's `proxy` if it has one.",
-        ).cleaned() from error
-    headers = tuple(response.headers)
-    return Said(response.status, headers, body, _object(body), _date(headers))
+        raise _unreachable(error) from error
+    return _said(response.status, tuple(response.headers), body)
+
+
+def _exchange_nearby(request: Request, limits: Limits) -> Said:
+    """Over a connection of its own, without the entry's proxy. For a thread."""
+    from http.client import HTTPConnection, HTTPException
+
+    from penstock.providers.transport.failures import connect_failure
+
+    origin = request.origin
+    connection = HTTPConnection(origin.host, origin.port, timeout=limits.connect_s)
+    try:
+        connection.connect()
+        connection.sock.settimeout(limits.first_byte_s)
+        headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+        connection.request(request.method.decode(), request.target.decode(), request.body or None, headers)
+        response = connection.getresponse()
+        body = response.read(_MAX_ANSWER_BYTES)
+    except TimeoutError as error:
+        raise _unreachable(TransportError("ETIMEDOUT", f"{origin.host}:{origin.port}", "connect")) from error
+    except OSError as error:
+        raise _unreachable(connect_failure(error, origin.host, origin.port)) from error
+    except HTTPException as error:
+        raise _unreachable(TransportError("EPROTO", f"{origin.host}:{origin.port}", "headers")) from error
+    finally:
+        connection.close()
+    found = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in response.getheaders())
+    return _said(response.status, found, body)
+
+
+def _unreachable(error: TransportError) -> Unreachable:
+    return Unreachable(
+        f"{error.name}: {error.detail}",
+        explanation="The service that gives tokens could not be reached; the model itself was not called.",
+        action="Check that this service can reach it, through the entry's `proxy` if it has one.",
+    ).cleaned()
+
+
+def _said(status: int, headers: tuple[Header, ...], body: bytes) -> Said:
+    return Said(status, headers, body, _object(body), _date(headers))
 
 
 def _object(body: bytes) -> dict[str, Any]:
