@@ -3,19 +3,17 @@
 The packages are installed once, by `npm ci`, and again only when `package-lock.json` has changed.
 """
 
-import json
 import os
-import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
 from tests.fakes.openai_upstream import CutShort, EndWithoutFinish, Finish, Raw, Stall, Text, Wait
+from tests.node_packages import install
 from tests.sdk.answers import MIXED_CALLS, ROLE, TWO_CALLS, call_begins, call_goes_on, refusal, whole
 from tests.sdk.conftest import take_spare_model
 from tests.service import Service
@@ -32,45 +30,7 @@ NODE_OPTIONS = ("--test-reporter=spec", "--disable-wasm-trap-handler")
 
 @pytest.fixture(scope="session")
 def packages() -> None:
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            _unavailable(f"{program} is not installed")
-    if _installed() == _locked():
-        return
-    done = subprocess.run(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-    )
-    if done.returncode != 0:
-        said = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if line.startswith("npm error ")]
-        _unavailable(f"npm ci failed: {' '.join(said)[:300]}")
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _locked() -> Mapping[str, Any]:
-    packages = _packages_in(HERE / "package-lock.json")
-    return {path: package for path, package in packages.items() if path}
-
-
-def _installed() -> Mapping[str, Any]:
-    """npm writes this file last, so it is missing or old after an installation that was broken off."""
-    try:
-        return _packages_in(HERE / "node_modules" / ".package-lock.json")
-    except FileNotFoundError:
-        return {}
-
-
-def _packages_in(lock: Path) -> Mapping[str, Any]:
-    packages = json.loads(lock.read_text())["packages"]
-    return {path: package.get("integrity") for path, package in packages.items()}
+    install(HERE)
 
 
 @contextmanager

@@ -46,6 +46,7 @@ _SURFACES = {"chat": "openai_chat", "responses": "openai_responses"}
 _DRAIN_S = 1.0
 _FINISHING_S = 5.0
 _PAUSE_S = (0.5, 1.5)
+_LONGEST_PAUSE_S = 5.0
 _USER_AGENT = f"penstock/{__version__}".encode()
 
 
@@ -214,7 +215,7 @@ class Provider:
                     raise
                 else:
                     paused = True
-                    await asyncio.sleep(random.uniform(*_PAUSE_S))
+                    await asyncio.sleep(_pause_s(error))
                 continue
             attempts.log.append(self._noted(key, manner, None, begun_at))
             if manner is not usual:
@@ -418,7 +419,14 @@ def _other_key(error: UpstreamError) -> bool:
 
 
 def _same_key_once(error: UpstreamError) -> bool:
-    return isinstance(error, Failure) and error.same_key_once
+    return isinstance(error, Failure) and error.same_key_once and (error.retry_after_s or 0.0) <= _LONGEST_PAUSE_S
+
+
+def _pause_s(error: UpstreamError) -> float:
+    """What the provider asks for, or a moment."""
+    if error.retry_after_s:
+        return error.retry_after_s * random.uniform(1.0, 1.25)
+    return random.uniform(*_PAUSE_S)
 
 
 def _secrets_of(config: ProviderConfig) -> Iterator[str]:
