@@ -1,7 +1,8 @@
 """The OpenAI surface: `POST /oai/v1/chat/completions` and the list of models (`spec/providers.md` 15.1, 15.2, 15.5).
 
 The chat call is plain ASGI: the door finds it by its exact path. Towards an upstream of the same wire the client's body
-goes on as it came, but for the model's name, and the answer comes back byte for byte.
+goes on as it came, but for the model's name, and the answer comes back byte for byte; for any other wire both are
+translated (`openai_translation.py`).
 """
 
 import asyncio
@@ -16,15 +17,14 @@ from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.catalog.snapshot import Model, Snapshot
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
+from penstock.gateway.inference.openai_choices import Choices
+from penstock.gateway.inference.openai_translation import Relayed
 from penstock.gateway.inference.service import CallRecord, Inference, Served
 from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, ANY_MODEL_PERMISSION
 from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, log_failure, send_body
 from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import LINE_KEY, Incoming, Line, Receive, Scope, Send, incoming_of
-from penstock.providers.base import Exchange, Quirks, Reader, Wire
-from penstock.providers.wires.openai_relay import RelayStream
-from penstock.providers.wires.openai_request import PATH, ChatRequest, read_request
-from penstock.providers.wires.openai_whole import RelayWhole
+from penstock.providers.wires.openai_request import ChatRequest, read_request
 
 CHAT_PATH = "/oai/v1/chat/completions"
 
@@ -65,28 +65,41 @@ class ChatCompletions:
         caller.require(ANY_MODEL_PERMISSION)
         return caller
 
+    async def _begin(
+        self, incoming: Incoming, caller: Caller, request: ChatRequest, record: CallRecord
+    ) -> Served[bytes] | Choices:
+        relayed = Relayed(request)
+        try:
+            served = await self._inference.begin(caller, request.model, relayed, record)
+            if request.choices == 1 or (choices := Choices.wanted(served, relayed, record)) is None:
+                return served
+            await choices.begin(self._inference, caller, request.model)
+            return choices
+        finally:
+            if record.attempts:
+                incoming.headers.append((b"x-penstock-attempts", b"%d" % record.attempts))
+
     async def _whole(
         self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord
     ) -> None:
-        served = await self._inference.begin(caller, request.model, _Whole(request), record)
+        served = await self._begin(incoming, caller, request, record)
         try:
-            pieces = served.answer.ready
-            while (piece := await served.answer.next()) is not None:
-                pieces.append(piece)
+            body = await served.whole() if isinstance(served, Choices) else await _collected(served)
         finally:
             served.close()
-        await send_body(incoming, send, 200, b"".join(pieces), JSON_HEADERS)
+        await send_body(incoming, send, 200, body, JSON_HEADERS)
 
     async def _stream(
         self, incoming: Incoming, send: Send, line: Line, caller: Caller, request: ChatRequest, record: CallRecord
     ) -> None:
-        served = await self._inference.begin(caller, request.model, _Streamed(request), record)
+        served = await self._begin(incoming, caller, request, record)
         outlet = _Outlet(incoming, send, line, self._keep_alive_s)
         try:
             await outlet.open()
-            outlet.put(b"".join(served.answer.ready))
-            await outlet.drain()
-            await _relay(served, outlet)
+            if isinstance(served, Choices):
+                outlet.put(await served.stream(partial(_relay, outlet=outlet)))
+            else:
+                await _relay(served, outlet)
         except UpstreamError as error:
             # The status has gone out: the failure is a frame, and no `[DONE]` follows it.
             incoming.outcome = "error"
@@ -153,7 +166,16 @@ def _agent_card() -> dict[str, Any]:
     return {"id": AGENT, "object": "model", "created": 0, "owned_by": "penstock", "display_name": "Agent"}
 
 
+async def _collected(served: Served[bytes]) -> bytes:
+    pieces = served.answer.ready
+    while (piece := await served.answer.next()) is not None:
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
 async def _relay(served: Served[bytes], outlet: "_Outlet") -> None:
+    outlet.put(b"".join(served.answer.ready))
+    await outlet.drain()
     next_piece = served.answer.next
     while (piece := await next_piece()) is not None:
         if piece and outlet.put(piece):
@@ -221,44 +243,3 @@ class _Outlet:
                 self.put(b": keep-alive\n\n")
             silent_s = 0.0
         self._arm(self._keep_alive_s - silent_s)
-
-
-class _Streamed:
-    """A streamed chat request on its way to an upstream of the same wire."""
-
-    wire: str | None = "openai_chat"
-    tools_optional = False
-
-    def __init__(self, request: ChatRequest) -> None:
-        self._request = request
-        self.has_tools = request.has_tools
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return Exchange(PATH, self._request.encode(model, add_usage=quirks.stream_options))
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
-        return RelayStream(
-            keep_usage_chunk=self._request.wants_usage,
-            add_role=True,
-            content_type=content_type,
-            quirks=quirks,
-            sent_bytes=sent_bytes,
-            choices=self._request.choices,
-        )
-
-
-class _Whole:
-    """The same without streaming."""
-
-    wire: str | None = "openai_chat"
-    tools_optional = False
-
-    def __init__(self, request: ChatRequest) -> None:
-        self._request = request
-        self.has_tools = request.has_tools
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return Exchange(PATH, self._request.encode(model, add_usage=False))
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
-        return RelayWhole(content_type=content_type, sent_bytes=sent_bytes)

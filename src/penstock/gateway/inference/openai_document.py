@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the OpenAI surface's calls. Only what the relay itself reads is bound to a type."""
+"""What the OpenAPI document says of the OpenAI surface's calls. Only what is read here is bound to a type."""
 
 from typing import Any
 
@@ -9,17 +9,30 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _MESSAGE = {
     "type": "object",
     "properties": {
-        "role": {"type": "string", "description": "`system`, `developer`, `user`, `assistant` or `tool`."},
+        "role": {
+            "type": "string",
+            "description": "`system`, `developer`, `user`, `assistant`, `tool`, or `function` (older clients).",
+        },
         "content": {
-            "description": "Text, or parts: text, images and what else the model reads.",
+            "description": "Text, or parts: `text`, `image_url`, `file` with `file_data`, `input_audio`.",
             "anyOf": [_TEXT, {"type": "array", "items": {"type": "object"}}, {"type": "null"}],
+        },
+        "tool_calls": {"type": ["array", "null"], "items": {"type": "object"}},
+        "tool_call_id": {"type": "string", "description": "Of a `tool` message: the call that it is the result of."},
+        "reasoning_details": {
+            "type": "array",
+            "description": "Signed thoughts of an answer. Send them back as they came, with their message: some "
+            "models refuse the result of a tool without them.",
+            "items": {"type": "object"},
         },
     },
 }
 _REQUEST = {
     "title": "ChatRequest",
     "type": "object",
-    "description": "Fields that are not listed here reach the provider as they are.",
+    "description": "Fields that are not listed here reach providers of the same format as they are; for the others "
+    "the request is translated, and what they have no word for is left out. What would change the answer is refused: "
+    "`logprobs`, audio as an answer, and `n` over 4.",
     "required": ["model", "messages"],
     "properties": {
         "model": {"type": "string", "description": "A name of `GET /oai/v1/models`, or `agent-1`."},
@@ -32,11 +45,36 @@ _REQUEST = {
         "temperature": {"type": ["number", "null"]},
         "max_tokens": {"type": ["integer", "null"]},
         "max_completion_tokens": {"type": ["integer", "null"]},
+        "n": {"type": ["integer", "null"], "description": "How many answers."},
         "tools": {"type": ["array", "null"], "items": {"type": "object"}},
+        "tool_choice": {"description": "`auto`, `none`, `required`, one tool by name, or `allowed_tools`."},
+        "response_format": {"type": ["object", "null"], "description": "`text`, `json_object` or `json_schema`."},
+        "reasoning_effort": {
+            "type": ["string", "null"],
+            "description": "`none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`, or the nearest one.",
+        },
+        "reasoning": {
+            "type": ["object", "null"],
+            "description": "For providers of another format: the same with a budget, and whether thoughts are shown.",
+            "properties": {
+                "effort": {"type": ["string", "null"]},
+                "max_tokens": {"type": ["integer", "null"]},
+                "exclude": {"type": ["boolean", "null"]},
+            },
+        },
     },
     "additionalProperties": True,
 }
-_ANSWER = {"title": "ChatAnswer", "type": "object", "description": "The provider's answer, byte for byte."}
+_ANSWER = {
+    "title": "ChatAnswer",
+    "type": "object",
+    "description": "The answer of a provider of the same format, byte for byte; of any other, put into this format. "
+    "Thoughts are in `reasoning_content`, signed ones in `reasoning_details`, sources in `annotations`.",
+}
+_ATTEMPTS = {
+    "description": "How many requests were sent to providers for this call.",
+    "schema": {"type": "integer"},
+}
 
 CHAT_OPERATION: Operation = {
     "tags": ["OpenAI"],
@@ -48,7 +86,7 @@ CHAT_OPERATION: Operation = {
     "responses": {
         "200": {
             "description": "The answer, whole or as a stream.",
-            "headers": {"X-Request-Id": {"schema": _TEXT}},
+            "headers": {"X-Request-Id": {"schema": _TEXT}, "X-Penstock-Attempts": _ATTEMPTS},
             "content": {"application/json": {"schema": _ANSWER}, "text/event-stream": {"schema": _TEXT}},
         },
         **{

@@ -13,9 +13,13 @@ PATH = "/chat/completions"
 class ChatRequest:
     """A client's request. Every field but `model` and `stream_options` keeps its bytes, unknown ones too."""
 
-    __slots__ = ("_fields", "model", "stream", "wants_usage")
+    __slots__ = ("_fields", "body", "model", "stream", "wants_usage")
 
-    def __init__(self, fields: dict[str, msgspec.Raw], model: str, stream: bool, wants_usage: bool) -> None:
+    def __init__(
+        self, body: bytes, fields: dict[str, msgspec.Raw], model: str, stream: bool, wants_usage: bool
+    ) -> None:
+        self.body = body
+        """As it came, but for halves of surrogate pairs: for formats that have other fields."""
         self._fields = fields
         self.model = model
         self.stream = stream
@@ -68,7 +72,7 @@ def read_request(body: bytes) -> ChatRequest:
     _check_messages(fields.get("messages"))
     options = fields.get("stream_options")
     wants_usage = options is not None and _asks_for_usage(options)
-    return ChatRequest(fields, _model_name(model), stream, wants_usage)
+    return ChatRequest(body, fields, _model_name(model), stream, wants_usage)
 
 
 def _model_name(raw: msgspec.Raw) -> str:

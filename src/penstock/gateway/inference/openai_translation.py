@@ -1,0 +1,120 @@
+"""A client's chat request, for whatever wire it meets: relayed where the wire is the client's own, else translated."""
+
+from collections.abc import Sequence
+
+from penstock.errors import InvalidRequest
+from penstock.gateway.inference.openai_answer import NeutralReader, TranslatedStream, TranslatedWhole
+from penstock.gateway.inference.openai_call import AskedCall, read_call
+from penstock.gateway.inference.openai_chunks import DONE_FRAME, Envelope, summed
+from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
+from penstock.providers.wires.openai_relay import RelayStream
+from penstock.providers.wires.openai_request import PATH, ChatRequest
+from penstock.providers.wires.openai_whole import RelayWhole
+
+_OURS = "openai_chat"
+
+
+class Relayed:
+    """One request. What an upstream of the same wire says comes back byte for byte."""
+
+    wire: str | None = _OURS
+    tools_optional = False
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._asked: Asked | None = None
+        self.has_tools = request.has_tools
+
+    @property
+    def asked(self) -> "Asked":
+        """Read once, and only when an upstream speaks another wire. Raises InvalidRequest."""
+        if self._asked is None:
+            self._asked = Asked(self._request)
+        return self._asked
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        if wire.name != _OURS:
+            return self.asked.exchange(wire, model, quirks)
+        add_usage = self._request.stream and quirks.stream_options
+        return Exchange(PATH, self._request.encode(model, add_usage=add_usage))
+
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
+        if wire.name != _OURS:
+            inner = self.asked.inner(wire, model, quirks, content_type=content_type, sent_bytes=sent_bytes)
+            return self.asked.reader(inner, index=0)
+        if not self._request.stream:
+            return RelayWhole(content_type=content_type, sent_bytes=sent_bytes)
+        return RelayStream(
+            keep_usage_chunk=self._request.wants_usage,
+            add_role=True,
+            content_type=content_type,
+            quirks=quirks,
+            sent_bytes=sent_bytes,
+            choices=self._request.choices,
+        )
+
+
+class Asked:
+    """The same request in no provider's format, and how its answers are put into the client's."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._read: AskedCall = read_call(request.body)
+        self._is_stream = request.stream
+        self._wants_usage = request.wants_usage
+        self._envelope = Envelope.fresh(request.model)
+        self.choices = self._read.choices
+        self.has_tools = request.has_tools
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        try:
+            return wire.request(self._read.call, model, quirks)
+        except RecursionError as error:  # it could just be read, but not be written one level deeper
+            raise InvalidRequest("The request body is too deeply nested.") from error
+
+    def inner(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> NeutralReader:
+        return wire.reader(
+            model=model, content_type=content_type, quirks=quirks, tools=self._read.call.tools, sent_bytes=sent_bytes
+        )
+
+    def reader(self, inner: NeutralReader, *, index: int) -> Reader[bytes]:
+        shows_reasoning, is_legacy = self._read.shows_reasoning, self._read.is_legacy
+        if not self._is_stream:
+            return TranslatedWhole(
+                inner, self._envelope, shows_reasoning=shows_reasoning, is_legacy=is_legacy, index=index
+            )
+        return TranslatedStream(
+            inner,
+            self._envelope,
+            keep_usage=self._wants_usage,
+            shows_reasoning=shows_reasoning,
+            is_legacy=is_legacy,
+            index=index,
+            is_alone=self.choices == 1,
+        )
+
+    def end_of_stream(self, usages: Sequence[Usage]) -> bytes:
+        """What follows the last of several choices."""
+        return (self._envelope.usage_frame(summed(usages)) if self._wants_usage else b"") + DONE_FRAME
+
+    def together(self, answers: Sequence[TranslatedWhole], usages: Sequence[Usage]) -> bytes:
+        """Several answers as the choices of one."""
+        return self._envelope.whole([answer.choice() for answer in answers], summed(usages))
+
+
+class AnotherChoice:
+    """The request once more, for a choice of its own: always translated, whichever wire it meets."""
+
+    wire: str | None = _OURS
+    tools_optional = False
+
+    def __init__(self, asked: Asked, index: int) -> None:
+        self._asked = asked
+        self._index = index
+        self.has_tools = asked.has_tools
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        return self._asked.exchange(wire, model, quirks)
+
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
+        inner = self._asked.inner(wire, model, quirks, content_type=content_type, sent_bytes=sent_bytes)
+        return self._asked.reader(inner, index=self._index)
