@@ -273,6 +273,23 @@ class Wire(Protocol):
         """
 
 
+class MediaQuirks(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one vendor departs from its wire beside chat (`providers/media/`)."""
+
+    lacks: frozenset[str] = frozenset()
+    """Of `embeddings`, `images`, `transcription` and `speech`: refused before any call."""
+    embeddings_at_once: int = 2048
+    """How many inputs one exchange takes."""
+    base64_vectors: bool = True
+    """`encoding_format` is known."""
+    gpt_images: bool = False
+    """Images are drawn by OpenAI's own models, which refuse fields of older ones."""
+    transcribes_by_chat: bool = False
+    """There is no endpoint for it, but there are chat models that hear."""
+    predicts: bool = False
+    """Vectors are asked for by `:predict` (Vertex)."""
+
+
 class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """Where one vendor departs from its wire, and what was learnt about one of its models.
 
@@ -295,8 +312,20 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """Where `user_ref` goes; None: nowhere."""
     obfuscation: bool = False
     """Chunks are padded with random text unless asked not to."""
-    reasoning: Literal["effort", "enable_thinking", "openrouter", "thinking"] | None = None
+    reasoning: Literal["effort", "enable_thinking", "openrouter", "thinking", "groq", "mistral"] | None = None
     """How reasoning is switched; None: the switch is cosmetic."""
+    families: bool = False
+    """The models are OpenAI's own, and `wires/openai_families.py` knows what they accept by their names."""
+    thoughts: Literal["reasoning_details", "reasoning_content", "thinking"] | None = None
+    """How reasoning goes back with an assistant's turn on chat completions; None: it does not."""
+    parallel_tool_calls: bool = False
+    """The field of that name is known."""
+    strict: Literal["as_is", "subset"] | None = "as_is"
+    """How a schema marked strict is sent: untouched, or rewritten to the subset that OpenAI takes; None: not as such."""
+    format_with_tools: bool = True
+    """An answer format may be asked for beside tools."""
+    results_named: bool = False
+    """Results of tools carry the tool's name, and an assistant's turn stands between them and a user's."""
     renamed: tuple[tuple[str, str], ...] = ()
     """Fields of the body that have another name here: `(ours, theirs)`."""
     documents: Literal["file", "document_url"] | None = None
@@ -305,6 +334,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """How `input_audio` carries its data; None: audio is not read."""
     fetches_images: bool = False
     """https addresses of images may be passed on; otherwise their bytes are sent."""
+    media: MediaQuirks = MediaQuirks()
     betas: tuple[str, ...] = ()
     """Switches of the entry's `betas` (Anthropic's formats)."""
     format_version: str | None = None
@@ -323,6 +353,10 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """The style of switching reasoning that works, where the family's rule was wrong."""
     system: bool = True
     """System prompts are accepted; otherwise they go before the user's first words."""
+    developer: bool = True
+    """Where a family's instructions have the role `developer`, that role is accepted."""
+    max_output: int | None = None
+    """The most output tokens that may be asked for."""
     short_path: bool = False
     """`Way.short_paths` are used."""
 

@@ -109,6 +109,8 @@ _BY_TEXT: Sequence[tuple[type[Failure], tuple[str, ...]]] = (
         CreditExhausted,
         (
             "credit balance is too low",
+            "spend limit",
+            "specified api usage limits",
             "insufficient balance",
             "exceeded your current quota",
             "invalid_payment_instrument",
@@ -154,7 +156,9 @@ _BY_TEXT: Sequence[tuple[type[Failure], tuple[str, ...]]] = (
 _BY_STATUSLESS_CODE: Sequence[tuple[type[Failure], tuple[str, ...]]] = (
     (RateLimited, ("rate_limit_exceeded", "rate_limit_error", "throttling", "limit_requests")),
     (Overloaded, ("engine_overloaded", "slow_down", "overloaded_error", "unavailable_error", "unavailable")),
-    (Unreachable, ("server_error", "internal_server_error", "internalservererror", "internalerror")),
+    (Unreachable, ("server_error", "internal_server_error", "internalservererror", "internalerror", "api_error")),
+    (CreditExhausted, ("billing_error",)),
+    (UpstreamConflict, ("conflict_error",)),
     (CredentialsRefused, ("authentication_error", "unauthenticated")),
     (PermissionRefused, ("permission_error", "permission_denied", "access_denied")),
     (UpstreamNotFound, ("not_found_error", "notfounderror")),
