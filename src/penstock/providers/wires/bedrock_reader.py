@@ -91,6 +91,8 @@ class ConverseReader:
         self._tools = ToolCalls(tools)
         self._json_tool = json_tool_name(tools)
         self._json_block: int | None = None
+        self._silent: set[int] = set()
+        """Calls whose arguments have not begun."""
         self._thoughts: dict[int, _Thought] = {}
         self._sources: set[str] = set()
 
@@ -169,7 +171,7 @@ class ConverseReader:
                 if start.start.toolUse is not None:
                     self._begin_call(start.contentBlockIndex, start.start.toolUse)
             case "contentBlockStop":
-                self._end_thought(_stop_of(frame.payload).contentBlockIndex, deltas)
+                self._end_block(_stop_of(frame.payload).contentBlockIndex, deltas)
             case "messageStop":
                 self._stop(_end_of(frame.payload).stopReason)
             case "metadata":
@@ -202,12 +204,15 @@ class ConverseReader:
             self._json_block = index
         elif index != self._json_block:
             self._received_chars += len(start.name)
+            self._silent.add(index)
             self._tools.feed([{"index": index, "id": start.toolUseId, "function": {"name": start.name}}])
 
     def _argue(self, index: int, fragment: str, deltas: list[Delta]) -> None:
         if index == self._json_block:
             self._text(fragment, deltas)
             return
+        if fragment:
+            self._silent.discard(index)
         self._received_chars += len(fragment)
         if calls := self._tools.feed([{"index": index, "function": {"arguments": fragment}}]):
             self.begun = True
@@ -224,6 +229,11 @@ class ConverseReader:
             self._received_chars += len(piece.text)
             self.begun = True
             deltas.append(ReasoningDelta(piece.text))
+
+    def _end_block(self, index: int, deltas: list[Delta]) -> None:
+        if index in self._silent:
+            self._argue(index, "{}", deltas)  # a call without arguments streams nothing
+        self._end_thought(index, deltas)
 
     def _end_thought(self, index: int, deltas: list[Delta]) -> None:
         thought = self._thoughts.pop(index, None)
