@@ -114,7 +114,8 @@ SAMPLES: dict[str, Sample] = {
     "finish_reason missing": Sample(event({"choices": [{"delta": {"content": "Hi"}}]}) + TAIL, HI_ENDS),
     "finish_reason empty": Sample(chunk({"content": "Hi"}, finish="") + TAIL, HI_ENDS),
     "two finish chunks, usage in the second": Sample(
-        HI + STOP + chunk({"role": "assistant", "content": ""}, "stop", usage=counts(cost=0.1)) + DONE, HI_ENDS
+        HI + STOP + chunk({"role": "assistant", "content": ""}, "stop", usage=counts(cost=0.000012)) + DONE,
+        [TextDelta("Hi"), *ends(Usage(input_tokens=9, output_tokens=2, upstream_cost="0.000012"))],
     ),
     "usage in the finish chunk": Sample(HI + chunk(finish="stop", usage=counts()) + DONE, HI_ENDS),
     "usage in every chunk": Sample(

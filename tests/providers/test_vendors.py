@@ -1,13 +1,19 @@
 """Rows of vendors, and how an address gives its flavour away."""
 
+from importlib.util import find_spec
+
 import pytest
 
-from penstock.providers.base import ProviderConfig
-from penstock.providers.vendors import FLAVOURS, VENDORS, flavour_of, load_wire, vendor_of
+from penstock.providers.base import ProviderConfig, Quirks
+from penstock.providers.vendors import FLAVOURS, VENDORS, flavour_of, load_wire, vendor_of, wire_for
 
 
 def entry(base_url: str = "http://h/v1", kind: str = "openai-compatible", **details: str) -> ProviderConfig:
     return ProviderConfig(key="k", type=kind, name="K", base_url=base_url, details=tuple(details.items()))
+
+
+def quirks_of(config: ProviderConfig) -> Quirks:
+    return vendor_of(config).ways[0].quirks
 
 
 @pytest.mark.parametrize(
@@ -34,23 +40,23 @@ def test_an_address_gives_its_flavour_away(base_url: str, flavour: str | None) -
 
 
 def test_openai_gets_its_own_field_for_the_output_limit_and_unknown_servers_the_old_one() -> None:
-    assert vendor_of(entry(kind="openai")).quirks.max_tokens_field == "max_completion_tokens"
-    assert vendor_of(entry()).quirks.max_tokens_field == "max_tokens"
-    assert vendor_of(entry("https://api.groq.com/openai/v1")).quirks.max_tokens_field == "max_completion_tokens"
+    assert quirks_of(entry(kind="openai")).max_tokens_field == "max_completion_tokens"
+    assert quirks_of(entry()).max_tokens_field == "max_tokens"
+    assert quirks_of(entry("https://api.groq.com/openai/v1")).max_tokens_field == "max_completion_tokens"
 
 
 def test_a_named_flavour_wins_over_the_address() -> None:
-    assert not vendor_of(entry("http://localhost:11434/v1", flavor="tgi")).quirks.stream_options
+    assert not quirks_of(entry("http://localhost:11434/v1", flavor="tgi")).stream_options
     assert (
-        vendor_of(entry("https://openrouter.ai/api/v1", flavor="auto")).quirks
-        == vendor_of(entry("https://openrouter.ai/api/v1")).quirks
+        quirks_of(entry("https://openrouter.ai/api/v1", flavor="auto"))
+        == quirks_of(entry("https://openrouter.ai/api/v1"))
     )
 
 
 def test_s055_the_reasoning_switch_is_cosmetic_unless_the_flavour_is_named() -> None:
-    assert vendor_of(entry("https://openrouter.ai/api/v1")).quirks.reasoning is None
-    assert vendor_of(entry("http://h/v1", flavor="openrouter")).quirks.reasoning == "openrouter"
-    assert vendor_of(entry("http://localhost:11434/v1", flavor="ollama")).quirks.reasoning is None
+    assert quirks_of(entry("https://openrouter.ai/api/v1")).reasoning is None
+    assert quirks_of(entry("http://h/v1", flavor="openrouter")).reasoning == "openrouter"
+    assert quirks_of(entry("http://localhost:11434/v1", flavor="ollama")).reasoning is None
 
 
 def test_a_vendor_whose_address_has_no_v1_is_not_told_to_add_it() -> None:

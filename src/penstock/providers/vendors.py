@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from penstock.providers.base import ProviderConfig, Quirks, Wire
+from penstock.providers.base import MediaQuirks, ProviderConfig, Quirks, Wire
 
 AuthStyle = Literal["bearer", "x-api-key", "api-key", "x-goog-api-key", "none"]
 
@@ -66,18 +66,36 @@ _OPENAI = Quirks(
     user_field="safety_identifier",
     obfuscation=True,
     reasoning="effort",
+    families=True,
+    parallel_tool_calls=True,
+    strict="subset",
     documents="file",
     audio="plain",
     fetches_images=True,
+    media=MediaQuirks(gpt_images=True),
 )
 _MISTRAL = Quirks(
     stream_options=False,
     short_call_ids=True,
-    renamed=(("seed", "random_seed"),),
+    results_named=True,
+    renamed=(("seed", "random_seed"), ("dimensions", "output_dimension")),
+    reasoning="mistral",
+    thoughts="thinking",
+    parallel_tool_calls=True,
     documents="document_url",
     audio="plain",
+    media=MediaQuirks(lacks=frozenset({"images"}), base64_vectors=False),
 )
-_QWEN = Quirks(reasoning="enable_thinking", tool_choices=frozenset({"none", "named"}), audio="data_uri")
+_QWEN = Quirks(
+    reasoning="enable_thinking",
+    tool_choices=frozenset({"none", "named"}),
+    parallel_tool_calls=True,
+    audio="data_uri",
+    dropped=frozenset({"frequency_penalty"}),
+    media=MediaQuirks(
+        lacks=frozenset({"images", "speech"}), embeddings_at_once=10, base64_vectors=False, transcribes_by_chat=True
+    ),
+)
 
 # Which surface a model at OpenAI is called on (`spec/providers.md` 4.3); what matches nothing is called on chat.
 _OPENAI_RULES = (
@@ -88,7 +106,9 @@ _OPENAI_RULES = (
 _OPENAI_WAYS = (Way(wire="openai_chat", quirks=_OPENAI), Way(wire="openai_responses", quirks=_OPENAI))
 
 # Azure has two styles of address (`spec/providers.md` 5.1): by deployment with a dated version, or as OpenAI under /v1.
-_AZURE_QUIRKS = msgspec.structs.replace(_OPENAI, documents=None, audio="plain", user_field="user", store_field=False)
+_AZURE_QUIRKS = msgspec.structs.replace(
+    _OPENAI, documents=None, audio="plain", user_field="user", store_field=False, obfuscation=False
+)
 _DEPLOYMENT_OPERATIONS = (
     "/chat/completions",
     "/embeddings",
@@ -98,7 +118,11 @@ _DEPLOYMENT_OPERATIONS = (
     "/audio/translations",
     "/audio/speech",
 )
-_AZURE_RESPONSES = Way(wire="openai_responses", paths={"/responses": "/v1/responses"}, quirks=_OPENAI)
+_AZURE_RESPONSES = Way(
+    wire="openai_responses",
+    paths={one: f"/v1{one}" for one in ("/responses", "/models", *_DEPLOYMENT_OPERATIONS)},
+    quirks=_OPENAI,
+)
 _AZURE_CLASSIC = (
     Way(
         wire="openai_chat",
@@ -117,6 +141,7 @@ _AZURE_V1 = (
     _AZURE_RESPONSES,
 )
 
+_CHAT_ONLY = MediaQuirks(lacks=frozenset({"embeddings", "images", "transcription", "speech"}))
 _IN_PROJECT = "/projects/{project}/locations/{location}"
 _VERTEX = (
     Way(
@@ -131,6 +156,7 @@ _VERTEX = (
         },
         strips=r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/)?(?:google/)?(?:models/)?",
         safe="@",
+        quirks=Quirks(media=MediaQuirks(predicts=True)),
     ),
     Way(
         wire="anthropic",
@@ -143,7 +169,7 @@ _VERTEX = (
         wire="openai_chat",
         paths={"/chat/completions": f"{_IN_PROJECT}/endpoints/openapi/chat/completions"},
         strips=r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/",
-        quirks=Quirks(),
+        quirks=Quirks(media=_CHAT_ONLY),
     ),
 )
 _VERTEX_RULES = (
@@ -187,7 +213,9 @@ VENDORS: Mapping[str, Vendor] = {
         learns_surface=True,
     ),
     "bedrock": Vendor(
-        ways=(Way(wire="bedrock"),), base_url="https://bedrock-runtime.{region}.amazonaws.com", credentials="aws"
+        ways=(Way(wire="bedrock", quirks=Quirks(user_field="requestMetadata")),),
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        credentials="aws",
     ),
     "vertex": Vendor(
         ways=_VERTEX,
@@ -198,7 +226,7 @@ VENDORS: Mapping[str, Vendor] = {
     ),
     "mistral": Vendor(ways=_chat(_MISTRAL), base_url="https://api.mistral.ai/v1"),
     "qwen": Vendor(ways=_chat(_QWEN), base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
-    "demo": Vendor(ways=_chat(Quirks()), base_url="http://demo.invalid/v1", auth="none", key_optional=True),
+    "demo": Vendor(ways=_chat(Quirks(media=_CHAT_ONLY)), base_url="http://demo.invalid/v1", auth="none", key_optional=True),
 }
 
 # What an `openai-compatible` server is known to want (`spec/providers.md` 10.5). Reasoning switches are only
@@ -209,11 +237,16 @@ FLAVOURS: Mapping[str, Quirks] = {
     "vllm": Quirks(ends_without_finish=True),
     "lmstudio": Quirks(),
     "llamacpp": Quirks(),
-    "openrouter": Quirks(reasoning="openrouter"),
-    "groq": Quirks(max_tokens_field="max_completion_tokens", ends_without_finish=True),
+    "openrouter": Quirks(reasoning="openrouter", thoughts="reasoning_details", parallel_tool_calls=True),
+    "groq": Quirks(
+        max_tokens_field="max_completion_tokens",
+        ends_without_finish=True,
+        reasoning="groq",
+        parallel_tool_calls=True,
+    ),
     "together": Quirks(tool_choices=frozenset({"named"})),
-    "fireworks": Quirks(),
-    "deepseek": Quirks(reasoning="thinking"),
+    "fireworks": Quirks(format_with_tools=False),
+    "deepseek": Quirks(reasoning="thinking", thoughts="reasoning_content"),
     "mistral": _MISTRAL,
     "qwen": _QWEN,
     "sglang": Quirks(),

@@ -4,48 +4,53 @@ Requests follow `spec/providers.md` 4.4 and 10.3: the smallest body that works n
 quirks add. Answers are read by `openai_reader.py`.
 """
 
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import msgspec
-
 from penstock.errors import UpstreamError
-from penstock.kit.ids import base62
-from penstock.providers.base import (
-    Amendment,
-    Call,
-    Delta,
-    Effort,
-    Exchange,
-    Image,
-    JsonSchema,
-    Message,
-    Part,
-    Quirks,
-    Reader,
-    Text,
-    Tool,
-    ToolCall,
-)
-from penstock.providers.failures import Unsupported, classify
+from penstock.providers.base import Amendment, Call, Delta, Effort, Exchange, JsonSchema, Quirks, Reader, Tool
 from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
+from penstock.providers.wires.openai_amending import amended_chat, without_fields
+from penstock.providers.wires.openai_families import effort_of, family_of, is_reasoning, nearest
+from penstock.providers.wires.openai_history import needs_tools
+from penstock.providers.wires.openai_messages import WIRE_NAME, Writing, messages_of
 from penstock.providers.wires.openai_reader import ChatReader
+from penstock.providers.wires.openai_refusals import failure_of
 from penstock.providers.wires.openai_request import PATH
+from penstock.providers.wires.openai_schema import schema_and_strict, schema_name, wish_of
 from penstock.providers.wires.tool_names import wire_names
 
-# Families at OpenAI that reason: they refuse sampling parameters and stop sequences.
-_REASONING_MODEL = re.compile(r"(?:o\d|codex|gpt-(?:[5-9]|\d\d)(?!\d)(?!.*-chat))")
 _MAX_STOPS = 4
-_NO_RESULT = "No result: the call was cancelled."
+
+# Tokens for thinking, where a number is wanted (`spec/providers.md` 13.3).
+_BUDGETS: Mapping[Effort, int] = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16384,
+    "xhigh": 32768,
+    "max": 32768,
+}
+# By name: the levels of `reasoning_effort` at Mistral and Groq. A model that matches nothing has no such field.
+_MISTRAL_LEVELS = (
+    (r"mistral-large", ("none", "low", "medium", "high")),
+    (r"mistral-(?:small|medium)", ("none", "high")),
+)
+_GROQ_LEVELS = (
+    (r"(?:openai/)?gpt-oss", ("low", "medium", "high")),
+    (r"(?:qwen/)?qwen", ("none", "default")),
+)
+# Models at Groq that mix their thoughts into the text unless told otherwise, which is refused beside tools and JSON.
+_GROQ_RAW = re.compile(r"(?:qwen/)?qw(?:en|q)|deepseek-r1")
 
 
 class OpenAIChat:
-    name = "openai_chat"
+    name = WIRE_NAME
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
+        """Raises Unsupported."""
         return Exchange(PATH, encode_json(_body(call, model, quirks)))
 
     def reader(
@@ -56,16 +61,24 @@ class OpenAIChat:
         quirks: Quirks | None = None,
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
+        stop: Sequence[str] = (),
     ) -> Reader[Sequence[Delta]]:
-        return ChatReader(content_type=content_type, quirks=quirks, tools=tools, sent_bytes=sent_bytes)
+        """`stop` are the call's stop sequences: they are cut here where the model is not sent them."""
+        quirks = quirks or Quirks()
+        return ChatReader(
+            model=model,
+            content_type=content_type,
+            quirks=quirks,
+            tools=tools,
+            sent_bytes=sent_bytes,
+            stop=() if _stops(model, quirks) else stop,
+        )
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
-        return classify(status, headers, body)
+        return failure_of(status, headers, body)
 
     def amended(self, error: UpstreamError, model: str, quirks: Quirks) -> Amendment | None:
-        if error.upstream_status in (400, 422) and quirks.stream_options and "stream_options" in error.message:
-            return Amendment(quirks=msgspec.structs.replace(quirks, stream_options=False))
-        return None
+        return amended_chat(error, model, quirks)
 
 
 WIRE = OpenAIChat()
@@ -73,16 +86,20 @@ WIRE = OpenAIChat()
 
 def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
     names = wire_names([tool.name for tool in call.tools] + [one.name for m in call.messages for one in m.tool_calls])
-    body: dict[str, Any] = {"model": model, "messages": _messages(call.messages, names, quirks)}
+    tools = _tools(call, names, quirks)
+    answer_format = _response_format(call.answer_format, quirks) if call.answer_format is not None else None
+    as_wish = answer_format is not None and (
+        "response_format" in quirks.dropped or (bool(tools) and not quirks.format_with_tools)
+    )
+    wish = wish_of(call.answer_format) if as_wish else ""
+    body: dict[str, Any] = {"model": model, "messages": messages_of(call.messages, wish, Writing(names, model, quirks))}
     if call.max_output_tokens is not None:
         body[quirks.max_tokens_field] = call.max_output_tokens
-    body |= _sampling(call, model, quirks)
-    if call.answer_format is not None:
-        body["response_format"] = _response_format(call.answer_format)
-    if call.tools and quirks.tools:
-        body |= _tools(call, names, quirks)
-    if call.reasoning is not None:
-        body |= _reasoning(call.reasoning, model, quirks)
+    reasoning = _reasoning(call, model, quirks)
+    body |= _sampling(call, model, quirks, effort=reasoning.get("reasoning_effort"))
+    if answer_format is not None and not as_wish:
+        body["response_format"] = answer_format
+    body |= tools | reasoning
     if call.user_ref is not None and quirks.user_field is not None:
         body[quirks.user_field] = call.user_ref
     if quirks.store_field:
@@ -93,163 +110,116 @@ def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
         body["stream_options"] = {"include_usage": True} | (
             {"include_obfuscation": False} if quirks.obfuscation else {}
         )
+    body = without_fields(body, quirks.dropped)
     if call.extra:
         body |= call.extra
     return body
 
 
-def _sampling(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
-    if quirks.reasoning == "effort" and _REASONING_MODEL.match(model):
+# --- sampling and reasoning -----------------------------------------------------------------------------------------
+
+
+def _stops(model: str, quirks: Quirks) -> bool:
+    """Whether the model is sent stop sequences."""
+    return "stop" not in quirks.dropped and (not quirks.families or family_of(model).stop)
+
+
+def _sampling(call: Call, model: str, quirks: Quirks, *, effort: str | None) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
+    if not (quirks.families and is_reasoning(model, effort)):
+        wanted = {
+            "temperature": call.temperature,
+            "top_p": call.top_p,
+            "presence_penalty": call.presence_penalty,
+            "frequency_penalty": call.frequency_penalty,
+            "seed": call.seed,
+        }
+    if call.stop and _stops(model, quirks):
+        wanted["stop"] = list(call.stop[:_MAX_STOPS])
+    renamed = dict(quirks.renamed)
+    return {renamed.get(name, name): value for name, value in wanted.items() if value is not None}
+
+
+def _reasoning(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
+    wanted = call.reasoning
+    if quirks.reasoning == "groq":
+        return _groq(call, model, quirks)
+    if wanted is None:
         return {}
-    sampling: dict[str, Any] = {}
-    if call.temperature is not None:
-        sampling["temperature"] = call.temperature
-    if call.stop:
-        sampling["stop"] = list(call.stop[:_MAX_STOPS])
-    return sampling
-
-
-def _response_format(wanted: JsonSchema | Literal["json"]) -> dict[str, Any]:
-    if wanted == "json":
-        return {"type": "json_object"}
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name)[:64] or "answer"
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": wanted.schema}}
-
-
-def _reasoning(wanted: Effort, model: str, quirks: Quirks) -> dict[str, Any]:
     is_on = wanted != "off"
     match quirks.reasoning:
         case "effort":
-            return _effort(wanted, model)
+            return _effort(effort_of(wanted, model, quirks.efforts))
         case "enable_thinking":
-            return {"enable_thinking": is_on}
+            return (
+                {"enable_thinking": True, "thinking_budget": _BUDGETS[wanted]} if is_on else {"enable_thinking": False}
+            )
         case "openrouter":
             return {"reasoning": {"effort": wanted} if is_on else {"enabled": False}}
         case "thinking":
             return {"thinking": {"type": "enabled" if is_on else "disabled"}}
-        case None:
+        case "mistral":
+            if model.startswith("magistral"):
+                return {"prompt_mode": "reasoning"} if is_on else {}
+            return _effort(nearest(wanted, quirks.efforts or _levels(_MISTRAL_LEVELS, model)))
+        case _:
             return {}
 
 
-def _effort(wanted: Effort, model: str) -> dict[str, Any]:
-    """`none` is known from gpt-5.1 to 5.6 only; elsewhere the lowest level that all accept (4.7)."""
-    if not _REASONING_MODEL.match(model):
-        return {}
-    if wanted != "off":
-        return {"reasoning_effort": wanted}
-    return {"reasoning_effort": "none" if re.match(r"gpt-5\.[1-6](?!.*(?:codex|-pro))", model) else "low"}
+def _groq(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
+    levels = quirks.efforts or _levels(_GROQ_LEVELS, model)
+    body = _effort(nearest(call.reasoning, levels)) if call.reasoning is not None else {}
+    if _GROQ_RAW.match(model) and (call.tools or call.answer_format is not None):
+        body["reasoning_format"] = "parsed"
+    return body
 
 
-# --- tools ----------------------------------------------------------------------------------------------------------
+def _levels(rows: Sequence[tuple[str, tuple[str, ...]]], model: str) -> tuple[str, ...]:
+    return next((levels for pattern, levels in rows if re.match(pattern, model)), ())
+
+
+def _effort(level: str | None) -> dict[str, Any]:
+    return {} if level is None else {"reasoning_effort": level}
+
+
+# --- tools and answer formats ---------------------------------------------------------------------------------------
 
 
 def _tools(call: Call, names: Mapping[str, str], quirks: Quirks) -> dict[str, Any]:
-    body: dict[str, Any] = {"tools": [_tool(tool, names) for tool in call.tools]}
+    if not call.tools:
+        return {}
+    if not quirks.tools:
+        if call.tools_optional:
+            return {}
+        raise needs_tools()
+    body: dict[str, Any] = {"tools": [_tool(tool, names, quirks) for tool in call.tools]}
     choice = call.tool_choice
-    if choice is None or choice == "auto":
-        return body
     if choice in ("none", "required"):
         if choice in quirks.tool_choices:
             body["tool_choice"] = choice
         elif choice == "none":
             # A vendor without `none` would call the tools: they are not offered.
             return {}
-    elif "named" in quirks.tool_choices:
+    elif choice not in (None, "auto") and "named" in quirks.tool_choices:
         body["tool_choice"] = {"type": "function", "function": {"name": names.get(choice, choice)}}
+    if call.parallel_tool_calls is not None and quirks.parallel_tool_calls:
+        body["parallel_tool_calls"] = call.parallel_tool_calls
     return body
 
 
-def _tool(tool: Tool, names: Mapping[str, str]) -> dict[str, Any]:
-    function = {"name": names[tool.name], "description": tool.description, "parameters": tool.schema}
-    return {"type": "function", "function": function}
+def _tool(tool: Tool, names: Mapping[str, str], quirks: Quirks) -> dict[str, Any]:
+    schema, strict = schema_and_strict(tool.schema, tool.strict, quirks)
+    function = {"name": names[tool.name], "description": tool.description, "parameters": schema}
+    return {"type": "function", "function": function | ({} if strict is None else {"strict": strict})}
 
 
-# --- messages -------------------------------------------------------------------------------------------------------
-
-
-def _messages(messages: Iterable[Message], names: Mapping[str, str], quirks: Quirks) -> list[dict[str, Any]]:
-    written: list[dict[str, Any]] = []
-    system: list[str] = []
-    rest = list(messages)
-    call_id = _short_id if quirks.short_call_ids else str
-    results = {one.tool_call_id: one for one in rest if one.role == "tool"}
-    for message in rest:
-        match message.role:
-            case "system" if quirks.merge_system:
-                system.append(_plain(message.content))
-            case "tool":
-                pass  # written after the call that it answers
-            case "assistant":
-                written.append(_assistant(message, names, call_id))
-                written.extend(_results(message.tool_calls, results, call_id))
-            case _:
-                written.append({"role": message.role, "content": _content(message.content)})
-    if any(system):
-        written.insert(0, {"role": "system", "content": "\n\n".join(filter(None, system))})
-    return written
-
-
-def _assistant(message: Message, names: Mapping[str, str], call_id: Callable[[str], str]) -> dict[str, Any]:
-    written: dict[str, Any] = {"role": "assistant", "content": _content(message.content)}
-    if message.tool_calls:
-        written["tool_calls"] = [
-            {
-                "id": call_id(call.id),
-                "type": "function",
-                "function": {"name": names[call.name], "arguments": call.arguments or "{}"},
-            }
-            for call in message.tool_calls
-        ]
-    return written
-
-
-def _results(
-    calls: Iterable[ToolCall], results: Mapping[str | None, Message], call_id: Callable[[str], str]
-) -> Iterable[dict[str, Any]]:
-    """One message for each call, in their order. A call whose result is missing would be refused: it gets one.
-
-    Results without a call are left out, for the same reason. Images cannot stand here: they follow as a user's message.
-    """
-    images: list[dict[str, Any]] = []
-    for call in calls:
-        result = results.get(call.id)
-        content = _NO_RESULT if result is None else _plain(result.content)
-        yield {"role": "tool", "tool_call_id": call_id(call.id), "content": content}
-        if result is not None and not isinstance(result.content, str):
-            images.extend(_part(part) for part in result.content if isinstance(part, Image))
-    if images:
-        yield {"role": "user", "content": [{"type": "text", "text": "Images from the tool results:"}, *images]}
-
-
-def _short_id(call_id: str) -> str:
-    """Nine letters and digits, the same for the same id."""
-    if len(call_id) == 9 and call_id.isascii() and call_id.isalnum():
-        return call_id
-    digest = hashlib.sha256(call_id.encode("utf-8", "replace")).digest()
-    return base62(int.from_bytes(digest[:8]), 9)
-
-
-def _content(content: str | Sequence[Part]) -> str | list[dict[str, Any]]:
-    """A plain string when everything is text: many servers know nothing else."""
-    if isinstance(content, str) or all(isinstance(part, Text) for part in content):
-        return _plain(content)
-    return [_part(part) for part in content]
-
-
-def _plain(content: str | Sequence[Part]) -> str:
-    if isinstance(content, str):
-        return content
-    return "\n".join(part.text for part in content if isinstance(part, Text))
-
-
-def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
-    if not isinstance(part, Image) or (part.url[:5].lower() == "data:" and part.url[:11].lower() != "data:image/"):
-        raise Unsupported(
-            "This provider reads images only; other files are not forwarded.",
-            explanation="Documents are turned into text before they are sent. This one was not.",
-            action="Send the text of the document, or use a provider that reads documents.",
-        )
-    image = {"url": part.url} if part.detail is None else {"url": part.url, "detail": part.detail}
-    return {"type": "image_url", "image_url": image}
+def _response_format(wanted: JsonSchema | Literal["json"], quirks: Quirks) -> dict[str, Any]:
+    if wanted == "json":
+        return {"type": "json_object"}
+    schema, strict = schema_and_strict(wanted.schema, wanted.strict, quirks)
+    named: dict[str, Any] = {"name": schema_name(wanted.name), "schema": schema}
+    if wanted.description is not None:
+        named["description"] = wanted.description
+    if strict is not None:
+        named["strict"] = strict
+    return {"type": "json_schema", "json_schema": named}

@@ -4,31 +4,28 @@ The tolerances are those of `spec/providers.md` 10.4; each stands where it is ne
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-from penstock.errors import UpstreamError
-from penstock.kit.sse import SseEvent, SseReader, SseTooLarge
-from penstock.providers.base import (
-    Delta,
-    Finish,
-    FinishReason,
-    Quirks,
-    ReasoningDelta,
-    Source,
-    TextDelta,
-    Tool,
-    ToolDelta,
-    Usage,
-    Warning_,
-)
+import msgspec
+
+from penstock.kit.sse import SseEvent
+from penstock.providers.base import Delta, FinishReason, Opaque, OpaqueDelta, Quirks, Tool, Warning_
 from penstock.providers.failures import broken_finish, from_event, shape_mismatch, truncated
-from penstock.providers.json_text import NotJson, lenient_json, well_formed
-from penstock.providers.transport.base import MAX_BODY_BYTES
-from penstock.providers.wires.openai_thinking import ThinkSplitter
-from penstock.providers.wires.openai_tools import ToolCalls
-from penstock.providers.wires.openai_usage import estimated, mismatched, reported_usage, usage_of
+from penstock.providers.json_text import NotJson, lenient_json
+from penstock.providers.wires.openai_refusals import noted, struck
+from penstock.providers.wires.openai_stream import (
+    DONE,
+    AnswerReader,
+    is_json_body,
+    stray_failure,
+    too_deep,
+    unreadable,
+)
+from penstock.providers.wires.openai_thinking import ThinkSplitter, begins_thinking
+from penstock.providers.wires.openai_thoughts import KeptThoughts, text_of_details
+from penstock.providers.wires.openai_usage import mismatched, reported_usage, usage_of
 
-DONE = b"[DONE]"
+__all__ = ["DONE", "ChatReader", "is_json_body", "neutral_finish", "stray_failure", "too_deep", "unreadable"]
 
 _FINISHES: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -48,162 +45,83 @@ def neutral_finish(raw: str) -> FinishReason:
     return _FINISHES.get(raw, "stop")
 
 
-def is_json_body(data: bytes, content_type: str) -> bool | None:
-    """Whether an answer is one JSON document and no event stream; None while only white space has come.
+class _PlainDelta(msgspec.Struct, gc=False):
+    content: str
+    reasoning_content: None = None
+    reasoning: None = None
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    annotations: None = None
 
-    The first sign decides: servers stream under `application/json`, and answer with a document under
-    `text/event-stream`. Raises ShapeMismatch for a page.
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    delta: _PlainDelta
+    index: Literal[0] | None = None
+    finish_reason: Literal[""] | None = None
+    content_filter_results: dict[str, Any] | None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False):
+    """A chunk that brings text. One that brings anything else that is read does not decode as this."""
+
+    choices: tuple[_PlainChoice]
+    usage: None = None
+    error: None = None
+    x_groq: None = None
+    citations: None = None
+    search_results: None = None
+    object: Literal["chat.completion.chunk"] | None = None
+    type: None = None
+
+
+_plain_of = msgspec.json.Decoder(_PlainChunk).decode
+
+
+class ChatReader(AnswerReader):
+    """A `Reader` of neutral deltas. Usage and finish come last, at the terminator or the end of the body.
+
+    `stop` are the stop sequences that the model was not sent: the text is cut here.
     """
-    start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if not start:
-        return None
-    if start == b"<" or "text/html" in content_type:
-        raise shape_mismatch("an HTML page", data)
-    return start in (b"{", b"[")
-
-
-def stray_failure(event: SseEvent) -> UpstreamError | None:
-    """What lines outside of any field mean: a bare JSON error, a page of a proxy, or nothing."""
-    stray = (event.stray or b"").strip()
-    if stray[:1] == b"<":
-        return shape_mismatch("an HTML page in the middle of a stream", stray)
-    if stray[:1] not in (b"{", b"["):
-        return None
-    try:
-        failure = from_event(lenient_json(stray))
-    except NotJson:
-        failure = None
-    return failure or shape_mismatch("JSON that is no event", stray)
-
-
-def unreadable(event: SseEvent, *, last: bool) -> UpstreamError:
-    """What data that is not JSON means. `last`: the body ended inside this event."""
-    data = event.data or b""
-    if event.name == b"error":
-        return from_event(well_formed(data.decode("utf-8", "replace")), name=b"error") or shape_mismatch(
-            "an error", data
-        )
-    return truncated(empty=False) if last else shape_mismatch("an event that is not JSON", data)
-
-
-def too_deep() -> UpstreamError:
-    """For JSON that could just be decoded, but is too deep to be written again."""
-    return shape_mismatch("JSON that is nested too deeply")
-
-
-class ChatReader:
-    """A `Reader` of neutral deltas. Usage and finish come last, at the terminator or the end of the body."""
 
     def __init__(
-        self, *, content_type: str = "", quirks: Quirks | None = None, tools: Sequence[Tool] = (), sent_bytes: int = 0
+        self,
+        *,
+        model: str = "",
+        content_type: str = "",
+        quirks: Quirks | None = None,
+        tools: Sequence[Tool] = (),
+        sent_bytes: int = 0,
+        stop: Sequence[str] = (),
     ) -> None:
-        self.begun = False
-        self.complete = False
-        self.terminated = False
-        self.usage: Usage | None = None
-        self.finish: FinishReason | None = None
-        self.failure: UpstreamError | None = None
-        self._content_type = content_type.lower()
-        self._quirks = quirks or Quirks()
-        self._sent_bytes = sent_bytes
-        self._received_chars = 0
-        self._events = SseReader()
-        self._document: bytearray | None = None
-        self._sniffed = False
+        super().__init__(
+            model=model, content_type=content_type, quirks=quirks, tools=tools, sent_bytes=sent_bytes, stop=stop
+        )
         self._raw_finish: str | None = None
         self._refused = False
+        self._detail: str | None = None
         self._reported: Any = None
-        self._thinking: ThinkSplitter | None = ThinkSplitter()
-        self._tools = ToolCalls(tools)
-        self._sources: set[str] = set()
+        self._thinking: ThinkSplitter | None = ThinkSplitter(opened=begins_thinking(model))
+        self._kept = KeptThoughts(self._quirks.thoughts)
 
-    def feed(self, data: bytes) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            self._feed(data, deltas)
-        except UpstreamError as error:
-            self._fail(error, deltas)
-        except RecursionError:
-            self._fail(too_deep(), deltas)
-        return deltas
-
-    def end(self) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            if self._document is not None:
-                self._read_document(bytes(self._document), deltas)
+    def _read_data(self, data: bytes, event: SseEvent, deltas: list[Delta], *, last: bool) -> None:
+        if event.name is None:
+            try:
+                choice = _plain_of(data).choices[0]
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass
             else:
-                for event in self._events.end():
-                    self._read_event(event, deltas, last=True)
-            if not self.terminated:
-                self._close(deltas)
-        except UpstreamError as error:
-            # There is no later call to raise in: what came in the last bytes is given up for the error.
-            self._fail(error, [])
-        except RecursionError:
-            self._fail(too_deep(), [])
-        return deltas
-
-    def estimate(self) -> Usage:
-        """Tokens so far, for a call that is given up before its usage came."""
-        return self.usage or estimated(self._sent_bytes, self._received_chars)
-
-    def _fail(self, error: UpstreamError, deltas: list[Delta]) -> None:
-        self.failure = error
-        if not deltas:
-            raise error
-
-    def _feed(self, data: bytes, deltas: list[Delta]) -> None:
-        if not self._sniffed:
-            is_json = is_json_body(data, self._content_type)
-            if is_json is None:
-                return
-            self._sniffed = True
-            if is_json:
-                self._document = bytearray()
-        if self._document is not None:
-            self._document += data
-            if len(self._document) > MAX_BODY_BYTES:
-                raise shape_mismatch("more than 64 MiB")
-            return
-        try:
-            events = self._events.feed(data)
-        except SseTooLarge as error:
-            raise shape_mismatch("an event of more than 16 MiB") from error
-        for event in events:
-            self._read_event(event, deltas, last=False)
-            if self.terminated:
-                return
-
-    def _read_event(self, event: SseEvent, deltas: list[Delta], *, last: bool) -> None:
-        if event.stray is not None and (failure := stray_failure(event)) is not None:
-            raise failure
-        data = event.data.strip() if event.data else b""
-        if not data:
-            return
-        if data == DONE:
-            self.terminated = True
-            self._close(deltas)
-            return
+                if not choice.content_filter_results or not struck(choice.content_filter_results):
+                    self._text(choice.delta.content, deltas)
+                    return
         try:
             chunk = lenient_json(data)
         except NotJson as error:
             raise unreadable(event, last=last) from error
         self._read_chunk(chunk, event.name, deltas)
 
-    def _read_document(self, body: bytes, deltas: list[Delta]) -> None:
-        try:
-            answer = lenient_json(body.strip())
-        except NotJson as error:
-            raise shape_mismatch("a document that is not JSON", body) from error
+    def _read_answer(self, answer: Any, deltas: list[Delta]) -> None:
         self._read_chunk(answer, None, deltas)
         if isinstance(answer, dict) and self._raw_finish is None and self.begun:
             self._raw_finish = "stop"
@@ -212,7 +130,7 @@ class ChatReader:
         failure = from_event(chunk, name=name)
         if failure is not None:
             self._read_choices(chunk, deltas)
-            raise failure
+            raise noted(failure)
         if not isinstance(chunk, dict):
             raise shape_mismatch("an event that is no object")
         self._read_choices(chunk, deltas)
@@ -240,16 +158,29 @@ class ChatReader:
         if isinstance(finish, str) and finish:
             if (failure := broken_finish(finish)) is not None:
                 raise failure
-            self._raw_finish = finish
-            self.finish = self._neutral_finish()
-            self.complete = True
+            self._end_with(finish)
+        # Azure checks some answers while they are written, and says so late, even after the finish reason.
+        if found := struck(choice.get("content_filter_results")):
+            self._detail = ", ".join(found)
+            self._end_with("content_filter")
+
+    def _end_with(self, reason: str) -> None:
+        if self._detail is None or self._raw_finish is None:
+            self._raw_finish = reason
+        if self._detail is not None:
+            self._raw_finish = "content_filter"
+        self.finish = self._neutral_finish()
+        self.complete = True
 
     def _read_delta(self, delta: Mapping[str, Any], deltas: list[Delta]) -> None:
-        # Newer servers send both names with the same text.
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+        details = delta.get("reasoning_details")
+        # Newer servers send both names with the same text; some routers say it in the details only.
+        reasoning = delta.get("reasoning_content") or delta.get("reasoning") or text_of_details(details)
         if isinstance(reasoning, str) and reasoning:
             self._thinking = None
             self._reasoning(reasoning, deltas)
+            self._kept.add_text(reasoning)
+        self._kept.add_details(details)
         content = delta.get("content")
         if isinstance(content, str):
             self._text(content, deltas)
@@ -263,7 +194,7 @@ class ChatReader:
         if not calls and isinstance(legacy := delta.get("function_call"), dict):
             calls = [{"index": 0, "function": legacy}]
         if calls:
-            self._give_tools(self._tools.feed(calls), deltas)
+            self._read_tools(calls, deltas)
         self._read_citations(delta.get("annotations"), deltas)
 
     def _read_parts(self, parts: Sequence[Any], deltas: list[Delta]) -> None:
@@ -280,15 +211,14 @@ class ChatReader:
                 words = thought.get("text") if isinstance(thought, dict) else thought
                 if isinstance(words, str):
                     self._reasoning(words, deltas)
+            if thinking is not None:
+                self._kept.add_thinking(part)
 
     def _read_citations(self, found: Any, deltas: list[Delta]) -> None:
         for one in found if isinstance(found, list) else ():
             entry = one.get("url_citation", one) if isinstance(one, dict) else {"url": one}
-            if not isinstance(entry, dict) or not isinstance(url := entry.get("url"), str) or url in self._sources:
-                continue
-            self._sources.add(url)
-            title = entry.get("title")
-            deltas.append(Source(url, title if isinstance(title, str) else None))
+            if isinstance(entry, dict):
+                self._source(entry.get("url"), entry.get("title"), deltas)
 
     def _text(self, text: str, deltas: list[Delta]) -> None:
         if not text:
@@ -296,22 +226,8 @@ class ChatReader:
         self._received_chars += len(text)
         if self._thinking is not None:
             reasoning, text = self._thinking.feed(text)
-            self._give(ReasoningDelta(reasoning) if reasoning else None, deltas)
-        self._give(TextDelta(text) if text else None, deltas)
-
-    def _reasoning(self, text: str, deltas: list[Delta]) -> None:
-        self._received_chars += len(text)
-        self._give(ReasoningDelta(text) if text else None, deltas)
-
-    def _give(self, delta: Delta | None, deltas: list[Delta]) -> None:
-        if delta is not None:
-            self.begun = True
-            deltas.append(delta)
-
-    def _give_tools(self, calls: Sequence[ToolDelta], deltas: list[Delta]) -> None:
-        for call in calls:
-            self._received_chars += len(call.arguments) + len(call.name or "")
-            self._give(call, deltas)
+            self._give_reasoning(reasoning, deltas)
+        self._give_text(text, deltas)
 
     def _neutral_finish(self) -> FinishReason:
         reason = neutral_finish(self._raw_finish or "stop")
@@ -320,22 +236,16 @@ class ChatReader:
         return "tool_calls" if reason == "stop" and self._tools else reason
 
     def _close(self, deltas: list[Delta]) -> None:
-        """The stream is over: give what was held back, then usage and finish. Raises Truncated."""
         if self._thinking is not None:
             reasoning, text = self._thinking.end()
-            self._give(ReasoningDelta(reasoning) if reasoning else None, deltas)
-            self._give(TextDelta(text) if text else None, deltas)
+            self._give_reasoning(reasoning, deltas)
+            self._give_text(text, deltas)
         if self._raw_finish is None:
             has_content = self.begun or bool(self._tools)
             if not (self.terminated and self._quirks.ends_without_finish and has_content):
                 raise truncated(empty=not has_content)
-        self._give_tools(self._tools.end(cut_short=neutral_finish(self._raw_finish or "") == "length"), deltas)
-        deltas.extend(self._tools.warnings)
-        if self.usage is None:
-            self.usage = estimated(self._sent_bytes, self._received_chars)
-        elif mismatched(self.usage, self._reported):
-            deltas.append(Warning_("USAGE_MISMATCH", "The provider's token counts do not add up to its total."))
-        self.finish = self._neutral_finish()
-        self.complete = self.terminated = True
-        deltas.append(self.usage)
-        deltas.append(Finish(self.finish, self._raw_finish))
+        if (block := self._kept.block(has_tools=bool(self._tools))) is not None:
+            deltas.append(OpaqueDelta(Opaque("openai_chat", self._model, block)))
+        if self.usage is not None and mismatched(self.usage, self._reported):
+            self._warnings.append(Warning_("USAGE_MISMATCH", "The provider's token counts do not add up to its total."))
+        self._finish(self._neutral_finish(), self._raw_finish, deltas, self._detail)

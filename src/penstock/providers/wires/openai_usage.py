@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ class PlainUsage(msgspec.Struct, gc=False):
     num_cached_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cost: int | float | str | None = None
 
     def neutral(self) -> Usage | None:
         """None when a count is negative, or one that only a relative of OpenAI sends is there."""
@@ -43,6 +45,7 @@ class PlainUsage(msgspec.Struct, gc=False):
             cache_read_tokens=max(prompt.cached_tokens or 0, 0),
             cache_write_tokens=max(prompt.cache_write_tokens or 0, 0),
             reasoning_tokens=max(completion.reasoning_tokens or 0, 0),
+            upstream_cost=cost_of(self.cost),
         )
 
 
@@ -67,7 +70,35 @@ def usage_of(reported: Any) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=_count(prompt.get("cache_write_tokens")),
         reasoning_tokens=_first(completion.get("reasoning_tokens"), reported.get("reasoning_tokens")),
+        upstream_cost=cost_of(reported.get("cost")),
     )
+
+
+def responses_usage_of(reported: Any) -> Usage | None:
+    """The same for the Responses surface, whose counts have names of their own."""
+    if not isinstance(reported, dict) or not ("input_tokens" in reported or "output_tokens" in reported):
+        return None
+    given, made = _details(reported, "input_tokens_details"), _details(reported, "output_tokens_details")
+    return Usage(
+        input_tokens=_count(reported.get("input_tokens")),
+        output_tokens=_count(reported.get("output_tokens")),
+        cache_read_tokens=_count(given.get("cached_tokens")),
+        cache_write_tokens=_count(given.get("cache_write_tokens")),
+        reasoning_tokens=_count(made.get("reasoning_tokens")),
+        upstream_cost=cost_of(reported.get("cost")),
+    )
+
+
+def cost_of(value: Any) -> str | None:
+    """An amount of US dollars as plain decimal digits, as OpenRouter states it; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    # A text may be any number at all: one without end is none, and a great power of ten would fill the memory.
+    return f"{amount:f}" if amount.is_finite() and amount >= 0 and abs(amount.adjusted()) < 30 else None
 
 
 def reported_usage(chunk: Mapping[str, Any]) -> Any:
