@@ -109,7 +109,7 @@ def test_every_refusal_is_sorted_and_keeps_its_words(
 
 def test_s040_a_refused_key_is_called_incorrect_as_at_openai() -> None:
     failure = WIRE.failure(401, (), refused("authentication_error", "invalid x-api-key"))
-    assert failure.message == "Incorrect API key provided (invalid x-api-key)"
+    assert failure.message == "Incorrect API key provided; the provider says: invalid x-api-key"
 
 
 def test_an_empty_account_sets_its_key_aside_but_words_of_the_caller_do_not() -> None:

@@ -20,7 +20,7 @@ def refusal(status: int, headers: Sequence[Header], body: bytes) -> UpstreamErro
         # The beginning is the provider's own sentence, not the caller's words: the account is empty.
         failure.key_effect = "bad"
     if isinstance(failure, CredentialsRefused) and _error(payload).get("type") == "authentication_error":
-        failure.message = f"{_KEY_REFUSED} ({failure.message})"
+        failure.message = f"{_KEY_REFUSED}; the provider says: {failure.message}"
         failure.cleaned()
     if status == 400 and _error(payload).get("status") == "FAILED_PRECONDITION" and inner is None:
         return _as_permission(failure)
