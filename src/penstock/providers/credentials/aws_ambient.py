@@ -71,7 +71,7 @@ class AwsAmbientIdentity:
     async def _fetch(self) -> Fetched[Identity]:
         token = os.environ.get(_BEARER, "").strip()
         if token:
-            return Fetched(Secret(token), None, f"environment ({_BEARER})", _end(token))
+            return Fetched(Secret(token), None, f"environment ({_BEARER})", token[-4:] if len(token) >= 12 else "…")
         return await asyncio.to_thread(_load, self._config, self._region)
 
 
@@ -108,11 +108,7 @@ def _fetched(found: Any, source: str) -> Fetched[Identity]:
     # botocore tells nobody when its keys end, but we refresh them ourselves.
     ends_at: datetime | None = getattr(found, "_expiry_time", None)
     lasts_s = None if ends_at is None else (ends_at - datetime.now(UTC)).total_seconds()
-    return Fetched(keys, lasts_s, source, _end(frozen.access_key))
-
-
-def _end(key: str) -> str:
-    return key[-4:] if len(key) >= 12 else "…"
+    return Fetched(keys, lasts_s, source, frozen.access_key[-4:])
 
 
 def _providers(config: ProviderConfig, region: str) -> dict[str, Any]:
