@@ -28,7 +28,7 @@ class Piece(msgspec.Struct, gc=False):
     text: str | None = None
     toolUse: ToolInput | None = None  # noqa: N815
     reasoningContent: Reasoning | None = None  # noqa: N815
-    citation: msgspec.Raw | None = None
+    citation: Any = None
 
 
 class BlockDelta(msgspec.Struct, gc=False):

@@ -190,8 +190,8 @@ class ConverseReader:
             self._argue(event.contentBlockIndex, piece.toolUse.input, deltas)
         elif piece.reasoningContent is not None:
             self._think(event.contentBlockIndex, piece.reasoningContent, deltas)
-        elif piece.citation is not None:
-            self._cite(events.object_of(bytes(piece.citation)), deltas)
+        elif isinstance(piece.citation, dict):
+            self._cite(piece.citation, deltas)
 
     def _text(self, text: str, deltas: list[Delta]) -> None:
         if text:
