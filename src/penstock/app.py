@@ -21,6 +21,8 @@ from penstock.editor.models import model_routes as editor_model_routes
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.secrets import MasterSecrets
 from penstock.gateway.identity.service import Identity
+from penstock.gateway.inference.media_api import media_calls
+from penstock.gateway.inference.media_document import MEDIA_OPERATIONS
 from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, model_routes
 from penstock.gateway.inference.openai_document import CHAT_OPERATION
 from penstock.gateway.inference.provider_health import provider_health
@@ -140,10 +142,11 @@ def _door(
         conversation_routes(identity, conversations, keep_alive_s=editor.keepalive_s, max_s=editor.stream_max_s)
     )
     router.include_router(model_routes(identity, catalog))
-    describe(router, {CHAT_PATH: CHAT_OPERATION})
+    describe(router, {CHAT_PATH: CHAT_OPERATION, **MEDIA_OPERATIONS})
     chat = ChatCompletions(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
+    media = media_calls(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
     return Door(
-        calls={CHAT_PATH: chat},
+        calls={CHAT_PATH: chat, **media},
         router=router,
         origins=Origins(settings.allowed_origins),
         max_body_bytes=limits.max_body_bytes,

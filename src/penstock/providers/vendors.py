@@ -226,7 +226,9 @@ VENDORS: Mapping[str, Vendor] = {
     ),
     "mistral": Vendor(ways=_chat(_MISTRAL), base_url="https://api.mistral.ai/v1"),
     "qwen": Vendor(ways=_chat(_QWEN), base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
-    "demo": Vendor(ways=_chat(Quirks(media=_CHAT_ONLY)), base_url="http://demo.invalid/v1", auth="none", key_optional=True),
+    "demo": Vendor(
+        ways=_chat(Quirks(media=_CHAT_ONLY)), base_url="http://demo.invalid/v1", auth="none", key_optional=True
+    ),
 }
 
 # What an `openai-compatible` server is known to want (`spec/providers.md` 10.5). Reasoning switches are only

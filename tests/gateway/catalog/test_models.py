@@ -93,6 +93,20 @@ def test_a_missing_description_is_empty_with_a_warning() -> None:
     assert "tooltip" in warnings(found)["MODELS[0].description"]
 
 
+def test_a_model_that_only_makes_vectors_is_there_and_has_nothing_for_the_editor() -> None:
+    found = catalog(PROVIDERS, [model(), model(id="embed", features=["embeddings"])])
+    (embed,) = found.find("embed")
+    assert (embed.features, embed.media) == (frozenset(), {"embeddings"})
+    assert found.for_feature("embeddings") == (embed,)
+    assert not found.problems
+
+
+def test_a_model_may_chat_and_draw() -> None:
+    (both,) = catalog(PROVIDERS, [model(features=["conversations", "reviews", "actions", "images"])]).models
+    assert (both.has_feature("images"), both.has_feature("audio")) == (True, False)
+    assert "images" not in both.features
+
+
 def test_a_model_without_features_is_hidden_with_a_warning() -> None:
     found = catalog(PROVIDERS, [model(), model(id="mini", features=[])])
     assert [one.id for one in found.models] == ["gpt-5"]

@@ -37,6 +37,9 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 }
 """Every umbrella value with its family."""
 
+MEDIA_FEATURES = ("embeddings", "images", "audio")
+"""Ours: what a model does beside chat. A model with these alone is not shown in the editor."""
+
 _KNOWN = frozenset(FEATURES) | {feature for family in FEATURES.values() for feature in family}
 _AGENT_NAMES = frozenset({"agent-1", "auto"})
 _ANTHROPIC_FILE_BYTES = 5_242_880
@@ -87,7 +90,7 @@ def read_models(
 def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, *, strict: bool) -> Model | None:
     model_id = fields.required("id", "the provider's name for the model")
     provider_key = fields.required("provider", "a key of PROVIDERS")
-    features = _features(fields)
+    features, media = _features(fields)
     description = fields.text("description")
     if description is None:
         fields.warn("description", "is missing; the tooltip stays empty.", "Say in a sentence what the model is for.")
@@ -106,7 +109,7 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
     if provider is None:
         _report_unknown(fields, model_id, provider_key, providers, strict=strict)
         return None
-    if not features:
+    if not features and not media:
         fields.warn("features", f"has nothing usable, so `{model_id}` is hidden.", 'Add for example "conversations".')
         return None
     if model_id in _AGENT_NAMES:
@@ -124,6 +127,7 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
         description=description or "",
         recommended=recommended is True,
         features=features,
+        media=media,
         web_search=web_search is True,
         reasoning=reasoning is True,
         limits=limits,
@@ -153,14 +157,15 @@ def _report_unknown(
     report((*fields.path, "provider"), message, fix)
 
 
-def _features(fields: Fields) -> frozenset[str]:
+def _features(fields: Fields) -> tuple[frozenset[str], frozenset[str]]:
+    """Those of the editor, and those beside chat."""
     given = fields.texts("features")
     for feature in given:
-        if feature not in _KNOWN:
-            near = difflib.get_close_matches(feature, sorted(_KNOWN), n=1)
+        if feature not in _KNOWN and feature not in MEDIA_FEATURES:
+            near = difflib.get_close_matches(feature, sorted(_KNOWN.union(MEDIA_FEATURES)), n=1)
             fix = f"Did you mean `{near[0]}`?" if near else f"Use {', '.join(FEATURES)}, or one of their family."
             fields.warn("features", f"has `{feature[:80]}`, which is no feature; it is ignored.", fix)
-    return frozenset(given) & _KNOWN
+    return frozenset(given) & _KNOWN, frozenset(given).intersection(MEDIA_FEATURES)
 
 
 def _limits(fields: Fields, provider: ProviderConfig | None) -> ContextLimits:

@@ -48,6 +48,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     recommended: bool = False
     features: frozenset[str] = frozenset()
+    media: frozenset[str] = frozenset()
+    """What it does beside chat: `embeddings`, `images`, `audio`. No matter of the editor's."""
     web_search: bool = False
     reasoning: bool = False
     limits: ContextLimits = ContextLimits()
@@ -55,7 +57,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     def has_feature(self, feature: str) -> bool:
         """An umbrella value (`actions`) includes its family (`actions.translate`)."""
-        return feature in self.features or feature.partition(".")[0] in self.features
+        return feature in self.features or feature.partition(".")[0] in self.features or feature in self.media
 
     @property
     def reasons(self) -> bool:
