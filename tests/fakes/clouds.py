@@ -261,8 +261,11 @@ def clouds(tls: ssl.SSLContext | None = None) -> Iterator[Clouds]:
         def log_message(self, *_: Any) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
     server.block_on_close = False
     found.port = server.server_address[1]
     if tls is not None:

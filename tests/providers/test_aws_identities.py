@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.providers.base import ProviderConfig
+from penstock.kit.secret import Secret
+from penstock.providers.base import AwsKeys, Call, Exchange, Message, ProviderConfig, Quirks, Reader, Wire
 from penstock.providers.credentials.base import Authorizer
 from penstock.providers.credentials.opening import open_authorizers
-from penstock.providers.failures import CredentialsRefused, NoUsableKey
+from penstock.providers.failures import CredentialsRefused, NoUsableKey, PermissionRefused
+from penstock.providers.opening import open_provider_transport
+from penstock.providers.provider import Attempts, Provider
 from penstock.providers.transport.base import Limits, Origin, Request, Transport
 from penstock.providers.transport.drivers import open_transport
 from tests.coordination.clock import MovableClock
@@ -274,3 +278,40 @@ async def test_a_refusal_of_sts_is_quoted_without_secrets(
     with pytest.raises(NoUsableKey, match=r"web identity: .*AccessDenied.*Not this role") as caught:
         await opened().authorize(request(machine))
     assert "canary" not in repr(vars(caught.value)) + str(caught.value)
+
+
+class _Hello:
+    wire = None
+    has_tools = tools_optional = False
+
+    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        return wire.request(Call(messages=[Message(role="user", content="Hello")]), model, quirks)
+
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
+        return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
+
+
+async def test_a_call_from_a_machine_whose_clock_is_wrong_is_sent_again_at_the_right_time(
+    machine: Clouds, clock: MovableClock
+) -> None:
+    config = ProviderConfig(
+        key="mine",
+        type="bedrock",
+        name="mine",
+        base_url=machine.url,
+        credentials=(AwsKeys("AKIDEXAMPLE", Secret(AWS_SECRET)),),
+        details=(("region", "eu-central-1"),),
+    )
+    late = {"__type": "InvalidSignatureException", "message": "Signature expired: 20260519T103000Z is now earlier than"}
+    machine.aws_now = clock.now() + timedelta(hours=2)
+    machine.aws_refusals.extend([Reply(403, late), Reply(403, {"__type": "AccessDeniedException", "message": "no"})])
+    attempts = Attempts()
+    provider = Provider(config, open_provider_transport(config), clock)
+    try:
+        with pytest.raises(PermissionRefused, match="AccessDeniedException"):
+            await provider.open("amazon.nova-lite-v1:0", _Hello(), attempts)
+    finally:
+        await provider.aclose()
+    assert [one.headers["x-amz-date"] for one in machine.seen] == ["20260519T103000Z", "20260519T123000Z"]
+    assert [one.key for one in attempts.log] == ["MPLE", "MPLE"]
+    assert machine.seen[0].path == "/model/amazon.nova-lite-v1%3A0/converse-stream"

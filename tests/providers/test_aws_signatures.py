@@ -153,7 +153,7 @@ def skewed(
 ) -> CredentialsRefused:
     error = CredentialsRefused(f"InvalidSignatureException: {message}")
     error.upstream_code, error.upstream_status = "InvalidSignatureException", 403
-    error.answered_at = None if at is None else format_datetime(at, usegmt=True)  # type: ignore[attr-defined]
+    error.answered_at = None if at is None else format_datetime(at, usegmt=True)
     return error
 
 

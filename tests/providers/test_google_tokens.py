@@ -17,7 +17,10 @@ from penstock.gateway.catalog.private_keys import repaired
 from penstock.kit.secret import Secret
 from penstock.providers.base import Call, Exchange, Message, ProviderConfig, Quirks, Reader, ServiceAccount, Wire
 from penstock.providers.credentials.base import Authorizer
+from penstock.providers.credentials.bearer import Token
+from penstock.providers.credentials.expiring import Fetched
 from penstock.providers.credentials.opening import open_authorizers
+from penstock.providers.credentials.token_endpoints import Said
 from penstock.providers.failures import CredentialsRefused, NoUsableKey, Unreachable
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Attempts, Provider
@@ -430,3 +433,14 @@ async def test_s041_a_broken_file_is_not_replaced_by_the_machines_identity(
 def test_an_entry_that_wants_no_ambient_identity_gets_none(cloud: Clouds, clock: MovableClock) -> None:
     config = entry(cloud, ambient=False)
     assert not open_authorizers("google", config, open_provider_transport(config), clock)
+
+
+async def test_the_metadata_server_is_never_asked_through_the_entrys_proxy(machine: Clouds, opened: Open) -> None:
+    behind = entry(machine, proxy=Secret("http://127.0.0.1:9"))
+    assert await token_of(opened(behind)) == f"{CANARY}1"
+
+
+def test_what_holds_a_token_does_not_show_it() -> None:
+    said = Said(200, ((b"x", b"canary-1"),), b"canary-2", {"access_token": "canary-3"})
+    fetched = Fetched(Token(Secret("canary-4")), 60.0, "source", "identity")
+    assert "canary" not in repr(said) + repr(fetched) + str(said)

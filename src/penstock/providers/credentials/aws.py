@@ -6,7 +6,7 @@ One signature costs some 70 µs of CPU.
 """
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib import import_module
 
@@ -14,6 +14,7 @@ from penstock.errors import UpstreamError
 from penstock.kit.clock import Clock
 from penstock.providers.base import AwsKeys
 from penstock.providers.credentials.bearer import with_headers
+from penstock.providers.failures import Failure
 from penstock.providers.transport.base import Header, Request
 
 SERVICE = "bedrock"
@@ -40,7 +41,7 @@ class AwsSigner:
     def refused(self, error: UpstreamError) -> bool:
         """Whether our clock was wrong, and is corrected now."""
         said = f"{error.upstream_code or ''} {error.message}"
-        at = _instant(getattr(error, "answered_at", None))
+        at = _instant(error.answered_at if isinstance(error, Failure) else None)
         if at is None or not any(word in said for word in _SKEWED):
             return False
         offset = at - self._clock.now()
@@ -105,13 +106,10 @@ def _url(request: Request) -> str:
     return f"{origin.scheme}://{host}:{origin.port}{request.target.decode()}"
 
 
-def _instant(found: object) -> datetime | None:
-    """An HTTP date, as text or taken apart."""
-    if isinstance(found, str):
-        try:
-            found = parsedate_to_datetime(found)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-    if not isinstance(found, datetime):
+def _instant(date: str | None) -> datetime | None:
+    """Of an HTTP date; None for what is none."""
+    try:
+        found = parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return found if found.tzinfo is not None else None

@@ -81,6 +81,7 @@ def _load(config: ProviderConfig, region: str) -> Fetched[Identity]:
     A source that is there and fails ends the search: the identity of the machine below must not stand in for it.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+    from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
     tried: list[tuple[str, str]] = []
     asked = "shared files"
@@ -92,7 +93,7 @@ def _load(config: ProviderConfig, region: str) -> Fetched[Identity]:
                 if found is not None:
                     return _fetched(found, f"{asked} ({method})")
             tried.append((asked, nothing))
-    except (BotoCoreError, ClientError, OSError, ValueError, KeyError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError, OSError, RuntimeError, ValueError, KeyError) as error:
         raise _nothing([*tried, (asked, str(error) or type(error).__name__)], config.key) from error
     raise _nothing(tried, config.key)
 

@@ -73,7 +73,7 @@ def _fetch(found: dict[str, Any], request: _Requests, source: str) -> Fetched[To
         credentials.refresh(request)
     except TransportError as error:
         raise request.failure or Unreachable(f"Google's token service: {error}").cleaned() from error
-    except (GoogleAuthError, ValueError, KeyError, OSError) as error:
+    except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError, OSError) as error:  # a file of any shape
         said = error.args[0] if error.args and isinstance(error.args[0], str) else type(error).__name__
         refused = TokenRefused(f"{source}: {said}")
         raise refused.cleaned() from error
