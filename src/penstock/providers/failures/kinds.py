@@ -31,6 +31,10 @@ class Failure(UpstreamError):
     """The same key may be tried once more, after a short pause."""
     key_effect: KeyEffect | None = None
     """What it says about the key: `bad` is refused, `rest` is too busy (`keys.py`)."""
+    rest_s: float | None = None
+    """How long the key rests, where that is longer than any caller is asked to wait: a quota of the day is used up."""
+    reason: str | None = None
+    """The provider's word that is more precise than `upstream_code`: Google's `ErrorInfo.reason`, the id of a quota."""
 
     upstream_request_id: str | None = None
     answered_at: str | None = None
