@@ -77,7 +77,7 @@ class Bedrock:
         assert quote(model, safe="") == found[1], "the model's id is not percent-encoded as it was signed"
         assert headers.get("content-type") == "application/json", "content-type"
         sent = json.loads(body)
-        _check(sent, model)
+        check_request(sent, model)
         return _read(sent, model, credential, stream=found[2] == "converse-stream")
 
     def other(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Refusal:
@@ -242,7 +242,8 @@ def _credential(method: str, target: str, headers: dict[str, str], body: bytes) 
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def _check(sent: dict[str, Any], model: str) -> None:
+def check_request(sent: dict[str, Any], model: str) -> None:
+    """Raises AssertionError for a body that the service would refuse."""
     operation = get_session().get_service_model("bedrock-runtime").operation_model("ConverseStream")
     report = ParamValidator().validate({"modelId": model, **_with_bytes(sent)}, operation.input_shape)
     assert not report.has_errors(), report.generate_report()
