@@ -79,7 +79,9 @@ def _about_credentials(_: Failure, place: Place) -> Advice:
     )
 
 
-def _about_no_key(_: Failure, place: Place) -> Advice:
+def _about_no_key(error: Failure, place: Place) -> Advice:
+    if error.explanation and error.action:  # whoever looked for an identity says best what was not found
+        return error.explanation, error.action
     return (
         f"The provider has lately refused every key of {place.entry}; they are tried again after five minutes.",
         f"Put a working key into `apiKeys` of {place.entry}.",

@@ -24,6 +24,8 @@ _CONSTRAINT = re.compile(r"(?:constraints/)?\biam\.[A-Za-z.]+|constraints/[A-Za-
 
 def cloud_advice(error: Failure, place: Place) -> Advice | None:
     """Explanation and action for one of the clouds; None where the usual ones say all there is to say."""
+    if isinstance(error, NoUsableKey):
+        return None
     for kind, word, give in _ADVICE.get(place.type, ()):
         if isinstance(error, kind) and (word is None or word in f"{error.upstream_code} {error.message}"):
             return give(error, place)
@@ -31,14 +33,6 @@ def cloud_advice(error: Failure, place: Place) -> Advice | None:
 
 
 # --- Bedrock ---------------------------------------------------------------------------------------------------------
-
-
-def _no_aws_identity(_: Failure, place: Place) -> Advice:
-    return (
-        f"{place.Entry} has no credentials of its own, and none were found around this service.",
-        f"Set `credentials` (`accessKeyId`, `secretAccessKey`) of {place.entry}, or run the service with a role: "
-        "an instance profile, a task role, or a service account with a web identity.",
-    )
 
 
 def _aws_credentials(_: Failure, place: Place) -> Advice:
@@ -94,14 +88,6 @@ def _bedrock_model(_: Failure, place: Place) -> Advice:
 
 
 # --- Google ----------------------------------------------------------------------------------------------------------
-
-
-def _no_google_identity(_: Failure, place: Place) -> Advice:
-    return (
-        f"{place.Entry} has no credentials of its own, and none were found around this service.",
-        f"Set `credentials` (`clientEmail`, `privateKey`) of {place.entry}, or run the service with an identity: "
-        "`GOOGLE_APPLICATION_CREDENTIALS`, or a service account of the machine, cluster or Cloud Run.",
-    )
 
 
 def _bad_grant(error: Failure, place: Place) -> Advice:
@@ -246,7 +232,6 @@ def _wait(error: Failure) -> str:
 _Row = tuple[type[Failure], str | None, Callable[[Failure, Place], Advice]]
 
 _BEDROCK: Sequence[_Row] = (
-    (NoUsableKey, "NoValidApiKeysFoundError: no", _no_aws_identity),
     (CreditExhausted, "INVALID_PAYMENT_INSTRUMENT", _bedrock_payment),
     (PermissionRefused, None, _bedrock_access),
     (CredentialsRefused, None, _aws_credentials),
@@ -255,7 +240,6 @@ _BEDROCK: Sequence[_Row] = (
     (UpstreamNotFound, None, _bedrock_model),
 )
 _VERTEX: Sequence[_Row] = (
-    (NoUsableKey, "NoValidApiKeysFoundError: no", _no_google_identity),
     (CredentialsRefused, "invalid_grant", _bad_grant),
     (Failure, "SERVICE_DISABLED", _service_disabled),
     (PermissionRefused, "constraints/", _organisation_policy),
