@@ -168,13 +168,14 @@ _VERTEX = (
     Way(
         wire="openai_chat",
         paths={"/chat/completions": f"{_IN_PROJECT}/endpoints/openapi/chat/completions"},
-        strips=r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/",
+        strips=r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/|(?<=/)models/",
         quirks=Quirks(media=_CHAT_ONLY),
     ),
 )
 _VERTEX_RULES = (
     (r"claude-|(?:.*publishers/)?anthropic/", "anthropic"),
-    (r"(?:.*publishers/)?google/|[^/]+$", "gemini"),
+    (r".*/.*-maas$", "openai_chat"),  # open models that Google runs, its own among them
+    (r"(?:.*publishers/)?google/|(?:models/)?[^/]+$", "gemini"),
     (r".*", "openai_chat"),
 )
 
