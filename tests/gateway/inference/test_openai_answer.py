@@ -312,6 +312,14 @@ def test_the_tokens_of_several_choices_are_added() -> None:
     assert (both.input_tokens, both.output_tokens, both.reasoning_tokens, both.estimated) == (10, 6, 1, True)
 
 
+def test_the_cost_of_several_choices_is_exact_or_not_told() -> None:
+    dear, cheap = Usage(upstream_cost="0.1"), Usage(upstream_cost="0.20")
+    assert summed([dear, cheap]).upstream_cost == "0.30"
+    assert summed([dear, cheap, USAGE]).upstream_cost is None
+    assert summed([USAGE]).upstream_cost is None
+    assert summed([dear, Usage(upstream_cost="much")]).upstream_cost is None
+
+
 # --- any way of cutting -----------------------------------------------------------------------------------------------
 
 _texts = st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=12)

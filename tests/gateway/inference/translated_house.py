@@ -11,12 +11,22 @@ import httpx
 
 from tests.fakes.dialects.base import Dialect
 from tests.fakes.dialects.bedrock import BEDROCK
+from tests.fakes.dialects.openai_responses import ResponsesDialect
 from tests.fakes.openai_upstream import running_upstream
 from tests.fakes.provider_server import ProviderServer, serving
 from tests.service import FEATURES, Service, service_env, start_service, with_tenant
 
 CHAT = "/oai/v1/chat/completions"
-DIALECTS: tuple[Dialect, ...] = (BEDROCK,)
+
+
+class _Responses(ResponsesDialect):
+    """Without `api` the entry would be called in the client's own format first."""
+
+    def entry(self, url: str, *keys: str) -> dict[str, Any]:
+        return {**super().entry(url, *keys), "api": "responses"}
+
+
+DIALECTS: tuple[Dialect, ...] = (BEDROCK, _Responses(kind="responses"))
 
 
 class House:

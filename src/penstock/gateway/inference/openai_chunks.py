@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -70,7 +71,17 @@ def summed(usages: Sequence[Usage]) -> Usage:
         reasoning_tokens=sum(one.reasoning_tokens for one in usages),
         cache_write_1h_tokens=sum(one.cache_write_1h_tokens for one in usages),
         estimated=any(one.estimated for one in usages),
+        upstream_cost=_summed_costs([one.upstream_cost for one in usages]),
     )
+
+
+def _summed_costs(costs: Sequence[str | None]) -> str | None:
+    """None unless the provider named every one of them: part of a bill is no bill."""
+    try:
+        known = [Decimal(cost) for cost in costs if cost is not None]
+    except InvalidOperation:
+        return None
+    return str(sum(known, Decimal())) if known and len(known) == len(costs) else None
 
 
 def annotations(sources: Sequence[Source]) -> list[dict[str, Any]]:
