@@ -222,6 +222,7 @@ TAUGHT: list[tuple[str, dict[str, Any], float]] = [
     ("top_p is not supported by this model", {"dropped": frozenset({"topP"})}, 86_400),
     ("This model doesn't support the stopSequences field.", {"dropped": frozenset({"stopSequences"})}, 86_400),
     ("This model doesn't support the outputConfig field.", {"dropped": frozenset({"outputConfig"})}, 86_400),
+    ("This model does not support assistant message prefill.", {"dropped": frozenset({"prefill"})}, 86_400),
     (
         "This model doesn't support the reasoning_effort field.",
         {"dropped": frozenset({"reasoning_effort"})},
@@ -229,8 +230,8 @@ TAUGHT: list[tuple[str, dict[str, Any], float]] = [
     ),
     (
         "The maximum tokens you requested exceeds the model limit of 4096.",
-        {"dropped": frozenset({"maxTokens"})},
-        0,
+        {"max_output": 4096},
+        86_400,
     ),
 ]
 

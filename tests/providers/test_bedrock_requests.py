@@ -407,7 +407,7 @@ def test_a_strict_tool_is_strict_where_it_can_be() -> None:
     assert sent["toolSpec"]["strict"] is True
     assert sent["toolSpec"]["inputSchema"]["json"] == {
         "type": "object",
-        "properties": {"n": {"type": "integer", "description": "(minimum: 1)"}},
+        "properties": {"n": {"type": "integer", "description": '{"minimum":1}'}},
         "additionalProperties": False,
     }
     (plain,) = body(tools=[tool])["toolConfig"]["tools"]
@@ -476,10 +476,17 @@ def test_a_schema_is_native_where_the_model_can_be_held_to_it() -> None:
     assert (native["name"], native["description"]) == ("my_answer", "An answer.")
     assert json.loads(native["schema"]) == {
         "type": "object",
-        "properties": {"n": {"type": "integer", "description": "(minimum: 1)"}},
+        "properties": {"n": {"type": "integer", "description": '{"minimum":1}'}},
         "additionalProperties": False,
     }
     assert "toolConfig" not in written
+
+
+def test_a_schema_that_cannot_be_enforced_is_that_of_the_tool() -> None:
+    anything = JsonSchema(schema={"type": "object", "additionalProperties": True})
+    written = body(model=CLAUDE_4_5, answer_format=anything)
+    assert "outputConfig" not in written
+    assert written["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == anything.schema
 
 
 def test_elsewhere_the_answer_is_the_input_of_a_tool() -> None:
@@ -529,6 +536,13 @@ def test_fields_that_were_refused_are_left_out() -> None:
         model=NOVA, quirks=quirks, temperature=0.5, top_p=0.5, stop=["x"], max_output_tokens=5, reasoning="low"
     )
     assert written == {"messages": HI, "inferenceConfig": {"topP": 0.5}}
+
+
+def test_no_more_is_asked_for_than_the_model_was_found_to_write() -> None:
+    assert body(max_output_tokens=9000, quirks=Quirks(max_output=4096))["inferenceConfig"] == {"maxTokens": 4096}
+    thinking = body(model=CLAUDE_4_5, reasoning="high", max_output_tokens=9000, quirks=Quirks(max_output=4096))
+    assert thinking["inferenceConfig"] == {"maxTokens": 4096}
+    assert thinking["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 3072
 
 
 def test_a_model_that_cannot_stream_is_asked_for_its_whole_answer() -> None:

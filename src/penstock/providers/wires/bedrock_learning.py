@@ -74,6 +74,10 @@ def _efforts(quirks: Quirks, found: _Found) -> Quirks:
     return msgspec.structs.replace(quirks, efforts=tuple(re.findall(r"[a-z]+", found[1])))
 
 
+def _most_output(quirks: Quirks, found: _Found) -> Quirks:
+    return msgspec.structs.replace(quirks, max_output=max(int(found[1] or found[2]), 1))
+
+
 def _no_effort(quirks: Quirks, _: _Found) -> Quirks:
     return msgspec.structs.replace(quirks, efforts=())
 
@@ -124,6 +128,7 @@ _RULES: Sequence[_Rule] = (
     _rule(_refused(r"temperature"), _without("temperature")),
     _rule(_refused(r"top_?p"), _without("topP")),
     _rule(_refused(r"stop_?sequences"), _without("stopSequences")),
-    # More than the model can write: without a limit it writes as much as it can.
-    _rule(r"maximum tokens you requested exceeds|" + _refused(r"max_?tokens"), _without("maxTokens"), 0),
+    _rule(r"prefill|must end with a user message", _without("prefill")),
+    _rule(r"maximum tokens you requested exceeds the model limit of (\d+)|max_tokens: \d+ > (\d+)", _most_output),
+    _rule(_refused(r"max_?tokens"), _without("maxTokens"), 0),
 )

@@ -106,7 +106,7 @@ class _Turns:
                 turn["content"].append({"text": _SEE_DOCUMENT})
         last = turns[-1]
         if last["role"] == "assistant":
-            if self._family.prefill:
+            if self._family.prefill and "prefill" not in self._model.quirks.dropped:
                 _cut_blanks(last["content"])
             else:
                 turns.append({"role": "user", "content": [{"text": _CONTINUE}]})

@@ -11,7 +11,6 @@ from penstock.providers.json_text import encode_json
 from penstock.providers.wires import anthropic_families
 from penstock.providers.wires.bedrock_families import Family, family_of
 from penstock.providers.wires.bedrock_messages import Model, system_texts, turns
-from penstock.providers.wires.bedrock_schema import enforceable
 from penstock.providers.wires.bedrock_tools import ToolPlan, names_of, native_schema, plan_tools
 
 # How levels of reasoning are called where there are three.
@@ -54,8 +53,9 @@ def body_of(call: Call, name: str, quirks: Quirks) -> dict[str, Any]:
         body["inferenceConfig"] = inference
     if (config := plan.config()) is not None:
         body["toolConfig"] = config
-    if (schema := native_schema(call, model)) is not None:
-        body["outputConfig"] = {"textFormat": _text_format(schema)}
+    schema = native_schema(call, model)
+    if schema is not None and isinstance(call.answer_format, JsonSchema):
+        body["outputConfig"] = {"textFormat": _text_format(call.answer_format, schema)}
     if fields := _model_fields(call, family, quirks, reasoning):
         body["additionalModelRequestFields"] = fields
     if call.user_ref is not None and quirks.user_field is not None:
@@ -71,7 +71,8 @@ def _can_be_forced(plan: ToolPlan, model: Model) -> bool:
 def _inference(call: Call, model: Model, reasoning: _Reasoning) -> dict[str, Any]:
     inference: dict[str, Any] = {}
     if reasoning.max_tokens is not None:
-        inference["maxTokens"] = reasoning.max_tokens
+        most = model.quirks.max_output
+        inference["maxTokens"] = reasoning.max_tokens if most is None else min(reasoning.max_tokens, most)
     inference |= _sampling(call, model.family, model.quirks, reasoning)
     # A stop sequence of blanks alone is refused.
     if stops := [stop for stop in call.stop if stop.strip()]:
@@ -93,12 +94,12 @@ def _sampling(call: Call, family: Family, quirks: Quirks, reasoning: _Reasoning)
     return sampling
 
 
-def _text_format(schema: JsonSchema) -> dict[str, Any]:
-    named: dict[str, Any] = {"name": re.sub(r"[^A-Za-z0-9_-]", "_", schema.name)[:64] or "answer"}
-    if schema.description:
-        named["description"] = schema.description
+def _text_format(wanted: JsonSchema, schema: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {"name": re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name)[:64] or "answer"}
+    if wanted.description:
+        named["description"] = wanted.description
     # A text, unlike every other schema of Converse.
-    named["schema"] = encode_json(enforceable(schema.schema)).decode()
+    named["schema"] = encode_json(schema).decode()
     return {"type": "json_schema", "structure": {"jsonSchema": named}}
 
 
@@ -133,8 +134,10 @@ def _nova(effort: str) -> dict[str, str]:
 
 def _claude(call: Call, model: Model, *, forces_tool: bool) -> _Reasoning:
     """Without a limit of the caller's the model's own counts, and Bedrock knows it: it is not sent."""
-    own_limit = anthropic_families.family_of(model.name).max_output
-    asked = call.max_output_tokens if call.max_output_tokens is not None else own_limit
+    own_limit = model.quirks.max_output or anthropic_families.family_of(model.name).max_output
+    asked = own_limit if call.max_output_tokens is None else call.max_output_tokens
+    if model.quirks.max_output is not None:
+        asked = min(asked, model.quirks.max_output)  # the budget for thinking is a part of it
     wanted = anthropic_families.thinking_fields(
         model.name, call.reasoning, asked, model.quirks, forces_tool=forces_tool
     )

@@ -10,8 +10,8 @@ import msgspec
 
 from penstock.providers.base import Call, JsonSchema, Tool
 from penstock.providers.json_text import encode_json
+from penstock.providers.wires.anthropic_schemas import strict_schema
 from penstock.providers.wires.bedrock_messages import Model
-from penstock.providers.wires.bedrock_schema import enforceable, of_object
 from penstock.providers.wires.tool_names import wire_names
 
 _EMPTY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -59,11 +59,11 @@ def json_tool_name(tools: Iterable[Tool]) -> str:
     return name
 
 
-def native_schema(call: Call, model: Model) -> JsonSchema | None:
-    """The schema when the model can be held to it without a tool."""
+def native_schema(call: Call, model: Model) -> dict[str, Any] | None:
+    """The schema of the answer when the model can be held to it without a tool, in the subset that is enforced."""
     wanted = call.answer_format
     if isinstance(wanted, JsonSchema) and model.family.structured and "outputConfig" not in model.quirks.dropped:
-        return wanted
+        return strict_schema(wanted.schema)
     return None
 
 
@@ -117,11 +117,10 @@ def _with_instruction(plan: ToolPlan, instruction: str) -> ToolPlan:
 
 
 def _declared(tool: Tool, model: Model) -> dict[str, Any]:
-    name = model.names[tool.name]
-    schema: Mapping[str, Any] = of_object(tool.schema)
     is_strict = bool(tool.strict) and model.family.structured and "strict" not in model.quirks.dropped
-    written = _spec(name, tool.description, enforceable(schema) if is_strict else schema)
-    if is_strict:
+    enforced = strict_schema(_of_object(tool.schema)) if is_strict else None
+    written = _spec(model.names[tool.name], tool.description, enforced or _of_object(tool.schema))
+    if enforced is not None:
         written["toolSpec"]["strict"] = True
     return written
 
@@ -129,9 +128,14 @@ def _declared(tool: Tool, model: Model) -> dict[str, Any]:
 def _json_tool(name: str, wanted: JsonSchema) -> dict[str, Any]:
     purpose = "Gives the answer to the user. Call it once, when the answer is complete."
     description = f"{purpose} {wanted.description}" if wanted.description else purpose
-    return _spec(name, description, of_object(wanted.schema))
+    return _spec(name, description, _of_object(wanted.schema))
 
 
 def _spec(name: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     # An empty description is refused.
     return {"toolSpec": {"name": name, "description": description.strip() or name, "inputSchema": {"json": schema}}}
+
+
+def _of_object(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`schema` with an object at its root, which Converse insists on."""
+    return schema if schema.get("type") == "object" else {**schema, "type": "object"}
