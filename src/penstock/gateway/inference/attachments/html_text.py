@@ -1,5 +1,6 @@
 """A page of HTML as simple Markdown, without what a reader does not see. Runs in the reading process only."""
 
+import contextlib
 import re
 from html.parser import HTMLParser
 
@@ -19,12 +20,17 @@ _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 def read_html(data: bytes, most_chars: int) -> Extracted:
     """Raises Unreadable."""
     reader = _Reader(most_chars)
-    reader.feed(decoded(data))
-    reader.close()
+    with contextlib.suppress(_Full):
+        reader.feed(decoded(data))
+        reader.close()
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]*\n[ \t]*", "\n", reader.pieces.text()))
     if not text:
         raise Unreadable("no_text")
     return Extracted(text=text, kind="HTML", is_cut=reader.pieces.is_full)
+
+
+class _Full(Exception):
+    """There is more, and no room for it."""
 
 
 class _Reader(HTMLParser):
@@ -36,6 +42,8 @@ class _Reader(HTMLParser):
         self._is_title = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if self.pieces.is_full:
+            raise _Full
         self._is_title = tag == "title"
         if self._hidden is not None:
             self._deep += tag == self._hidden
