@@ -35,7 +35,7 @@ _REFUSALS: dict[RefusalKind, tuple[int, str, str]] = {
 
 class Anthropic:
     kind = "anthropic"
-    model = "claude-sonnet-4-5"
+    model = "claude-haiku-4-5"
     content_type = "text/event-stream; charset=utf-8"
 
     def entry(self, url: str, *keys: str) -> dict[str, Any]:
