@@ -1,6 +1,8 @@
 """What models cost by the list, and what a call costs by a price."""
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -259,3 +261,14 @@ def test_tiers_hold_for_all_tokens_of_a_call() -> None:
         ),
     )
     assert [cost_micros(price, Usage(input_tokens=count)) for count in (100, 101, 200, 201)] == [100, 202, 400, 603]
+
+
+def test_reading_the_catalog_does_not_load_the_list() -> None:
+    program = (
+        "import sys, penstock.gateway.catalog.reading, penstock.http.outbound, "
+        "penstock.gateway.inference.attachments.preparing\n"
+        "heavy = {'genai_prices', 'aiohttp', 'pypdfium2', 'docx', 'pptx', 'openpyxl'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
