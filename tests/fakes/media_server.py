@@ -28,12 +28,12 @@ class Asked:
         return json.loads(self.body)
 
     @property
-    def form(self) -> list[tuple[str, str | None, bytes]]:
+    def form(self) -> list[tuple[Any, str | None, Any]]:
         """`(name, file name, value)` of each part, read by the standard library."""
         head = b"Content-Type: " + self.headers["content-type"].encode() + b"\r\n\r\n"
         message = BytesParser(policy=HTTP).parsebytes(head + self.body)
         found = []
-        for part in message.iter_parts():  # type: ignore[attr-defined]
+        for part in message.iter_parts():
             name = part.get_param("name", header="content-disposition")
             found.append((name, part.get_filename(), part.get_payload(decode=True)))
         return found

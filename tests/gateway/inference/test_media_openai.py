@@ -28,7 +28,7 @@ def servers() -> Iterator[list[MediaServer]]:
 @pytest.fixture(scope="module")
 def house(servers: list[MediaServer]) -> Iterator[Service]:
     first, other, ten, french = servers
-    providers = {
+    providers: dict[str, dict[str, object]] = {
         "main": {"type": "openai", "apiKeys": [KEY], "baseUrl": first.url + "/v1"},
         "azure": {"type": "azure", "apiKeys": ["azure-key-000001"], "baseUrl": first.url, "apiVersion": "2024-10-21"},
         "local": {"type": "openai-compatible", "baseUrl": other.url + "/v1"},
@@ -251,7 +251,7 @@ def test_an_image_is_changed_and_every_file_arrives(client: OpenAI, server: Medi
         prompt="A hät",
         image=[("a.png", b"\x89PNG\r\n1"), ("b.png", b"\x89PNG\r\n2")],
         mask=("m.png", b"mask"),
-        quality="standard",  # type: ignore[arg-type]
+        quality="standard",
     )
     parts = server.seen[-1].form
     assert [(name, file_name, value) for name, file_name, value in parts if file_name is not None] == [
