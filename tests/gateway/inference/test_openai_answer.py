@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from penstock.errors import UpstreamError
 from penstock.gateway.inference.openai_answer import TranslatedStream, TranslatedWhole
 from penstock.gateway.inference.openai_chunks import Envelope, summed
-from penstock.gateway.inference.openai_thoughts import unpacked
+from penstock.gateway.inference.openai_thoughts import Thoughts, thoughts_box
 from penstock.providers.base import (
     Delta,
     Finish,
@@ -30,6 +30,8 @@ from penstock.providers.failures import ModelFailed, Truncated
 from tests.gateway.inference.scripted import ScriptedReader
 
 ENVELOPE = Envelope("chatcmpl-abc", 1_795_166_461, 'house/"model"')
+BOX = thoughts_box(("the master secret of these tests",))
+THOUGHTS = Thoughts(BOX, "tenant-1")
 USAGE = Usage(input_tokens=9, output_tokens=4)
 STOP = Finish("stop", "end_turn")
 THOUGHT = Opaque("anthropic", "claude", {"type": "thinking", "thinking": "hm", "signature": "sig=="})
@@ -39,7 +41,7 @@ Reads = Sequence[Sequence[Delta | UpstreamError]]
 
 def stream(*reads: Sequence[Delta | UpstreamError], **options: Any) -> list[bytes]:
     """What each read gave, and what the end gave."""
-    reader = TranslatedStream(ScriptedReader(reads), ENVELOPE, **{"keep_usage": False, **options})
+    reader = TranslatedStream(ScriptedReader(reads), ENVELOPE, THOUGHTS, **{"keep_usage": False, **options})
     return [reader.feed(b"x") for _ in reads] + [reader.end()]
 
 
@@ -58,7 +60,7 @@ def deltas_of(read: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def whole(*reads: Sequence[Delta | UpstreamError], **options: Any) -> dict[str, Any]:
-    reader = TranslatedWhole(ScriptedReader(reads), ENVELOPE, **options)
+    reader = TranslatedWhole(ScriptedReader(reads), ENVELOPE, THOUGHTS, **options)
     assert [reader.feed(b"x") for _ in reads] == [b""] * len(reads)
     answer: dict[str, Any] = json.loads(reader.end())
     ChatCompletion.model_validate(answer)
@@ -156,7 +158,7 @@ def test_signed_thoughts_are_numbered_entries_that_can_be_sent_back() -> None:
         ("reasoning.encrypted", "penstock/1", 0),
         ("reasoning.encrypted", "penstock/1", 1),
     ]
-    assert unpacked(details) == (THOUGHT, other)
+    assert THOUGHTS.unpacked(details) == (THOUGHT, other)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,29 @@ def test_signed_thoughts_are_numbered_entries_that_can_be_sent_back() -> None:
     ],
 )
 def test_foreign_and_broken_details_are_ignored(details: Any) -> None:
-    assert unpacked(details) == ()
+    assert THOUGHTS.unpacked(details) == ()
+
+
+def test_thoughts_of_another_tenant_or_under_another_secret_are_ignored() -> None:
+    details = [THOUGHTS.packed(THOUGHT, 0)]
+    assert THOUGHTS.unpacked(details) == (THOUGHT,)
+    assert Thoughts(BOX, "tenant-2").unpacked(details) == ()
+    assert Thoughts(thoughts_box(), "tenant-1").unpacked(details) == ()
+
+
+def test_thoughts_outlive_the_rotation_of_the_master_secret() -> None:
+    details = [THOUGHTS.packed(THOUGHT, 0)]
+    rotated = thoughts_box(("a new one", "the master secret of these tests"))
+    assert Thoughts(rotated, "tenant-1").unpacked(details) == (THOUGHT,)
+
+
+def test_a_thought_that_a_client_made_up_or_changed_is_ignored() -> None:
+    made_up = base64.b64encode(json.dumps({"wire": "w", "model": "m", "block": {"document": {}}}).encode()).decode()
+    entry = THOUGHTS.packed(THOUGHT, 0)
+    sealed = bytearray(base64.b64decode(entry["data"]))
+    sealed[-1] ^= 1
+    changed = base64.b64encode(sealed).decode()
+    assert THOUGHTS.unpacked([entry | {"data": made_up}, entry | {"data": changed}]) == ()
 
 
 def test_sources_are_collected_in_the_last_chunk() -> None:
@@ -217,7 +241,7 @@ def test_a_refusal_that_the_provider_explains_is_passed_on() -> None:
 
 def test_output_before_a_failure_is_given_and_the_failure_is_kept() -> None:
     failure = ModelFailed("it broke")
-    reader = TranslatedStream(ScriptedReader([[TextDelta("so far"), failure]]), ENVELOPE, keep_usage=False)
+    reader = TranslatedStream(ScriptedReader([[TextDelta("so far"), failure]]), ENVELOPE, THOUGHTS, keep_usage=False)
     assert b"so far" in reader.feed(b"x")
     assert reader.failure is failure
     with pytest.raises(ModelFailed):
@@ -226,7 +250,9 @@ def test_output_before_a_failure_is_given_and_the_failure_is_kept() -> None:
 
 def test_a_failure_before_the_first_word_leaves_nothing_on_the_wire() -> None:
     failure = ModelFailed("it broke")
-    reader = TranslatedStream(ScriptedReader([[Source("https://a.example/"), failure]]), ENVELOPE, keep_usage=False)
+    reader = TranslatedStream(
+        ScriptedReader([[Source("https://a.example/"), failure]]), ENVELOPE, THOUGHTS, keep_usage=False
+    )
     assert reader.feed(b"x") == b""
     assert not reader.begun
     with pytest.raises(ModelFailed):
@@ -238,7 +264,9 @@ def test_an_answer_whose_wire_never_says_that_it_is_complete_is_cut_short(kind: 
     inner = ScriptedReader([[TextDelta("half")]])
     reader: TranslatedStream | TranslatedWhole
     reader = (
-        TranslatedStream(inner, ENVELOPE, keep_usage=False) if kind == "stream" else TranslatedWhole(inner, ENVELOPE)
+        TranslatedStream(inner, ENVELOPE, THOUGHTS, keep_usage=False)
+        if kind == "stream"
+        else TranslatedWhole(inner, ENVELOPE, THOUGHTS)
     )
     reader.feed(b"x")
     with pytest.raises(Truncated):
@@ -282,7 +310,7 @@ def test_content_is_null_when_there_are_only_tool_calls() -> None:
         {"id": "call_a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
         {"id": "call_b", "type": "function", "function": {"name": "g", "arguments": '{"b":2}'}},
     ]
-    assert unpacked(choice["message"]["reasoning_details"]) == (THOUGHT,)
+    assert THOUGHTS.unpacked(choice["message"]["reasoning_details"]) == (THOUGHT,)
     assert choice["finish_reason"] == "tool_calls"
 
 
@@ -301,7 +329,7 @@ def test_the_reason_of_the_end_is_kept(reason: Any) -> None:
 
 
 def test_a_failure_in_the_middle_of_a_whole_answer_is_raised() -> None:
-    reader = TranslatedWhole(ScriptedReader([[TextDelta("half"), ModelFailed("it broke")]]), ENVELOPE)
+    reader = TranslatedWhole(ScriptedReader([[TextDelta("half"), ModelFailed("it broke")]]), ENVELOPE, THOUGHTS)
     assert reader.feed(b"x") == b""
     with pytest.raises(ModelFailed):
         reader.end()

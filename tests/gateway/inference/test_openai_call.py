@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from penstock.errors import InvalidRequest
 from penstock.gateway.inference.openai_call import AskedCall, read_call
-from penstock.gateway.inference.openai_thoughts import packed
+from penstock.gateway.inference.openai_thoughts import Thoughts, thoughts_box
 from penstock.providers.base import Audio, Call, Document, Image, JsonSchema, Message, Opaque, Text, Tool, ToolCall
 
+THOUGHTS = Thoughts(thoughts_box(), "tenant-1")
 PNG = "data:image/png;base64,iVBORw0KGgo="
 PDF = "data:application/pdf;base64,JVBERi0="
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -19,7 +20,7 @@ USER = {"role": "user", "content": "Hello"}
 
 
 def asked(messages: Any = None, **fields: Any) -> AskedCall:
-    return read_call(json.dumps({"model": "m", "messages": messages or [USER], **fields}).encode())
+    return read_call(json.dumps({"model": "m", "messages": messages or [USER], **fields}).encode(), THOUGHTS)
 
 
 def call(messages: Any = None, **fields: Any) -> Call:
@@ -72,11 +73,16 @@ def test_parts_of_every_kind_are_read() -> None:
 
 
 def test_a_file_without_its_kind_is_known_by_its_name() -> None:
-    files: list[dict[str, Any]] = [{"file_data": "JVBERi0="}, {"file_data": "aGk=", "filename": "a.txt"}]
+    files: list[dict[str, Any]] = [
+        {"file_data": "JVBERi0="},
+        {"file_data": "aGk=", "filename": "a.txt"},
+        {"file_data": "https://a.example/b.pdf"},
+    ]
     parts = [{"type": "file", "file": file} for file in files]
     assert call([{"role": "user", "content": parts}]).messages[0].content == (
         Document(PDF),
         Document("data:text/plain;base64,aGk=", "a.txt"),
+        Document("https://a.example/b.pdf"),
     )
 
 
@@ -131,7 +137,11 @@ def test_a_refusal_of_an_earlier_turn_is_what_was_said() -> None:
 def test_signed_thoughts_come_back_with_their_turn() -> None:
     thought = Opaque("anthropic", "claude", {"type": "thinking", "thinking": "é", "signature": "s=="})
     foreign = {"type": "reasoning.text", "text": "x", "format": "unknown"}
-    said = [USER, {"role": "assistant", "content": "4", "reasoning_details": [foreign, packed(thought, 0)]}, USER]
+    said = [
+        USER,
+        {"role": "assistant", "content": "4", "reasoning_details": [foreign, THOUGHTS.packed(thought, 0)]},
+        USER,
+    ]
     assert call(said).messages[1].opaque == (thought,)
 
 
@@ -320,7 +330,7 @@ def test_several_choices_may_be_asked_for() -> None:
 )
 def test_what_cannot_be_done_is_a_400_that_names_the_field(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_call(json.dumps({"messages": [USER], **fields}).encode())
+        read_call(json.dumps({"messages": [USER], **fields}).encode(), THOUGHTS)
     assert refused.value.param == param
     assert refused.value.message
 
@@ -328,7 +338,7 @@ def test_what_cannot_be_done_is_a_400_that_names_the_field(fields: dict[str, Any
 def test_a_body_that_is_too_deep_is_refused() -> None:
     deep = b"[" * 20_000 + b"]" * 20_000
     with pytest.raises(InvalidRequest, match="nested"):
-        read_call(b'{"messages":[{"role":"user","content":"x","reasoning_details":' + deep + b"}]}")
+        read_call(b'{"messages":[{"role":"user","content":"x","reasoning_details":' + deep + b"}]}", THOUGHTS)
 
 
 # --- there and back ---------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from penstock.errors import UpstreamError
 from penstock.gateway.inference.openai_chunks import DONE_FRAME, Envelope, annotations
-from penstock.gateway.inference.openai_thoughts import packed
+from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.kit.ids import random_text
 from penstock.providers.base import (
     Delta,
@@ -34,7 +34,7 @@ NeutralReader = Reader[Sequence[Delta]]
 class _Translated:
     """What a stream and a whole answer have in common: the wire's own reader, and its state for the provider."""
 
-    def __init__(self, inner: NeutralReader, *, shows_reasoning: bool, is_legacy: bool) -> None:
+    def __init__(self, inner: NeutralReader, thoughts: Thoughts, *, shows_reasoning: bool, is_legacy: bool) -> None:
         self.failure: UpstreamError | None = None
         self.terminated = False
         self.begun = False
@@ -45,7 +45,8 @@ class _Translated:
         self._shows_reasoning = shows_reasoning
         self._is_legacy = is_legacy
         self._sources: list[Source] = []
-        self._thoughts = 0
+        self._thoughts = thoughts
+        self._packed = 0
         self._has_text = False
         self._end: Finish | None = None
 
@@ -97,6 +98,7 @@ class TranslatedStream(_Translated):
         self,
         inner: NeutralReader,
         envelope: Envelope,
+        thoughts: Thoughts,
         *,
         keep_usage: bool,
         shows_reasoning: bool = True,
@@ -104,7 +106,7 @@ class TranslatedStream(_Translated):
         index: int = 0,
         is_alone: bool = True,
     ) -> None:
-        super().__init__(inner, shows_reasoning=shows_reasoning, is_legacy=is_legacy)
+        super().__init__(inner, thoughts, shows_reasoning=shows_reasoning, is_legacy=is_legacy)
         self._envelope = envelope
         self._keep_usage = keep_usage
         self._is_alone = is_alone
@@ -157,8 +159,9 @@ class TranslatedStream(_Translated):
     def _other(self, delta: Delta, frames: list[bytes]) -> None:
         match delta:
             case OpaqueDelta():
-                frames.append(self._frame({"reasoning_details": [packed(delta.opaque, self._thoughts)]}))
-                self._thoughts += 1
+                detail = self._thoughts.packed(delta.opaque, self._packed)
+                self._packed += 1
+                frames.append(self._frame({"reasoning_details": [detail]}))
             case Source():
                 self._sources.append(delta)
             case Warning_():
@@ -200,12 +203,13 @@ class TranslatedWhole(_Translated):
         self,
         inner: NeutralReader,
         envelope: Envelope,
+        thoughts: Thoughts,
         *,
         shows_reasoning: bool = True,
         is_legacy: bool = False,
         index: int = 0,
     ) -> None:
-        super().__init__(inner, shows_reasoning=shows_reasoning, is_legacy=is_legacy)
+        super().__init__(inner, thoughts, shows_reasoning=shows_reasoning, is_legacy=is_legacy)
         self._envelope = envelope
         self.index = index
         self._size = 0
@@ -251,7 +255,7 @@ class TranslatedWhole(_Translated):
                 case ToolDelta():
                     self._tools.setdefault(delta.index, _CollectedCall()).add(delta)
                 case OpaqueDelta():
-                    self._details.append(packed(delta.opaque, len(self._details)))
+                    self._details.append(self._thoughts.packed(delta.opaque, len(self._details)))
                 case Source():
                     self._sources.append(delta)
                 case Warning_():

@@ -18,23 +18,37 @@ from penstock.gateway.catalog.snapshot import Model, Snapshot
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.openai_choices import Choices
+from penstock.gateway.inference.openai_thoughts import Thoughts, thoughts_box
 from penstock.gateway.inference.openai_translation import Relayed
 from penstock.gateway.inference.service import CallRecord, Inference, Served
 from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, ANY_MODEL_PERMISSION
 from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, log_failure, send_body
 from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import LINE_KEY, Incoming, Line, Receive, Scope, Send, incoming_of
+from penstock.kit.crypto import SecretBox
 from penstock.providers.wires.openai_request import ChatRequest, read_request
 
 CHAT_PATH = "/oai/v1/chat/completions"
 
 
 class ChatCompletions:
-    def __init__(self, identity: Identity, inference: Inference, *, max_body_bytes: int, keep_alive_s: float) -> None:
+    """`thoughts` seals the signed thoughts that clients keep. Replicas that take turns need the same; without it they
+    are good until this process ends."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        inference: Inference,
+        *,
+        max_body_bytes: int,
+        keep_alive_s: float,
+        thoughts: SecretBox | None = None,
+    ) -> None:
         self._identity = identity
         self._inference = inference
         self._max_body_bytes = max_body_bytes
         self._keep_alive_s = keep_alive_s
+        self._thoughts = thoughts or thoughts_box()
 
     async def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(incoming)
@@ -68,7 +82,7 @@ class ChatCompletions:
     async def _begin(
         self, incoming: Incoming, caller: Caller, request: ChatRequest, record: CallRecord
     ) -> Served[bytes] | Choices:
-        relayed = Relayed(request)
+        relayed = Relayed(request, Thoughts(self._thoughts, caller.tenant_id))
         try:
             served = await self._inference.begin(caller, request.model, relayed, record)
             if request.choices == 1 or (choices := Choices.wanted(served, relayed, record)) is None:

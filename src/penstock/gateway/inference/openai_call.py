@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.errors import InvalidRequest
 from penstock.gateway.inference.openai_messages import SentMessage, neutral_messages
+from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.providers.base import Call, Effort, JsonSchema, Tool
 
 MAX_CHOICES = 4
@@ -116,7 +117,7 @@ _request_of = msgspec.json.Decoder(_Request).decode
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
-def read_call(body: bytes) -> AskedCall:
+def read_call(body: bytes, thoughts: Thoughts) -> AskedCall:
     """Read a body that `read_request` has accepted. Raises InvalidRequest, with the field as `param`."""
     try:
         request = _request_of(body)
@@ -130,7 +131,7 @@ def read_call(body: bytes) -> AskedCall:
     tools, choice = _tools(request)
     limits = (request.max_completion_tokens, request.max_tokens)
     call = Call(
-        messages=neutral_messages(request.messages),
+        messages=neutral_messages(request.messages, thoughts),
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=False if is_legacy else request.parallel_tool_calls if tools else None,

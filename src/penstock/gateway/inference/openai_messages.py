@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from penstock.errors import InvalidRequest
-from penstock.gateway.inference.openai_thoughts import unpacked
+from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.providers.base import Audio, Document, Image, Message, Part, Text, ToolCall
 from penstock.providers.json_text import encode_json
 
@@ -76,16 +76,17 @@ class SentMessage(msgspec.Struct, frozen=True):
     reasoning_details: Any = None
 
 
-def neutral_messages(messages: Iterable[SentMessage]) -> tuple[Message, ...]:
+def neutral_messages(messages: Iterable[SentMessage], thoughts: Thoughts) -> tuple[Message, ...]:
     """Raises InvalidRequest, naming the message."""
-    history = _History()
+    history = _History(thoughts)
     return tuple(history.neutral(message, f"messages.{at}") for at, message in enumerate(messages))
 
 
 class _History:
     """Knows the calls so far: their results need the tool's name, and legacy calls an id."""
 
-    def __init__(self) -> None:
+    def __init__(self, thoughts: Thoughts) -> None:
+        self._thoughts = thoughts
         self._names: dict[str, str] = {}
         self._legacy: dict[str, str] = {}
 
@@ -118,9 +119,8 @@ class _History:
         content: str | Sequence[Part] = _text_only(message, place)
         if not content and message.refusal:
             content = message.refusal
-        return Message(
-            role="assistant", content=content, tool_calls=tuple(calls), opaque=unpacked(message.reasoning_details)
-        )
+        opaque = self._thoughts.unpacked(message.reasoning_details)
+        return Message(role="assistant", content=content, tool_calls=tuple(calls), opaque=opaque)
 
     def _call(self, call_id: str, function: CalledFunction) -> ToolCall:
         self._names[call_id] = function.name
@@ -202,7 +202,7 @@ def _document(file: File, place: str) -> Document:
             param=f"{place}.file.file_data",
         )
     url = file.file_data
-    if not url.lower().startswith("data:"):
+    if not url.lower().startswith(("data:", "https://")):
         kind = mimetypes.guess_type(file.filename or "")[0] or "application/pdf"
         url = f"data:{kind};base64,{url}"
     return Document(url, file.filename or "document")

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from penstock.errors import InvalidRequest
 from penstock.gateway.inference.openai_answer import NeutralReader, TranslatedStream, TranslatedWhole
-from penstock.gateway.inference.openai_call import AskedCall, read_call
+from penstock.gateway.inference.openai_call import read_call
 from penstock.gateway.inference.openai_chunks import DONE_FRAME, Envelope, summed
+from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
 from penstock.providers.wires.openai_relay import RelayStream
 from penstock.providers.wires.openai_request import PATH, ChatRequest
@@ -20,8 +21,9 @@ class Relayed:
     wire: str | None = _OURS
     tools_optional = False
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, thoughts: Thoughts) -> None:
         self._request = request
+        self._thoughts = thoughts
         self._asked: Asked | None = None
         self.has_tools = request.has_tools
 
@@ -29,7 +31,7 @@ class Relayed:
     def asked(self) -> "Asked":
         """Read once, and only when an upstream speaks another wire. Raises InvalidRequest."""
         if self._asked is None:
-            self._asked = Asked(self._request)
+            self._asked = Asked(self._request, self._thoughts)
         return self._asked
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
@@ -57,34 +59,39 @@ class Relayed:
 class Asked:
     """The same request in no provider's format, and how its answers are put into the client's."""
 
-    def __init__(self, request: ChatRequest) -> None:
-        self._read: AskedCall = read_call(request.body)
+    def __init__(self, request: ChatRequest, thoughts: Thoughts) -> None:
+        asked = read_call(request.body, thoughts)
+        self.call = asked.call
+        """What is sent. It may be replaced by one whose files are made ready for the model."""
+        self._asked = asked
+        self._thoughts = thoughts
         self._is_stream = request.stream
         self._wants_usage = request.wants_usage
         self._envelope = Envelope.fresh(request.model)
-        self.choices = self._read.choices
+        self.choices = self._asked.choices
         self.has_tools = request.has_tools
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         try:
-            return wire.request(self._read.call, model, quirks)
+            return wire.request(self.call, model, quirks)
         except RecursionError as error:  # it could just be read, but not be written one level deeper
             raise InvalidRequest("The request body is too deeply nested.") from error
 
     def inner(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> NeutralReader:
         return wire.reader(
-            model=model, content_type=content_type, quirks=quirks, tools=self._read.call.tools, sent_bytes=sent_bytes
+            model=model, content_type=content_type, quirks=quirks, tools=self._asked.call.tools, sent_bytes=sent_bytes
         )
 
     def reader(self, inner: NeutralReader, *, index: int) -> Reader[bytes]:
-        shows_reasoning, is_legacy = self._read.shows_reasoning, self._read.is_legacy
+        shows_reasoning, is_legacy = self._asked.shows_reasoning, self._asked.is_legacy
         if not self._is_stream:
             return TranslatedWhole(
-                inner, self._envelope, shows_reasoning=shows_reasoning, is_legacy=is_legacy, index=index
+                inner, self._envelope, self._thoughts, shows_reasoning=shows_reasoning, is_legacy=is_legacy, index=index
             )
         return TranslatedStream(
             inner,
             self._envelope,
+            self._thoughts,
             keep_usage=self._wants_usage,
             shows_reasoning=shows_reasoning,
             is_legacy=is_legacy,
