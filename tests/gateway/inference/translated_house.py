@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.fakes.dialects.anthropic import ANTHROPIC
 from tests.fakes.dialects.base import Dialect
 from tests.fakes.dialects.bedrock import BEDROCK
 from tests.fakes.dialects.openai_responses import ResponsesDialect
@@ -26,7 +27,7 @@ class _Responses(ResponsesDialect):
         return {**super().entry(url, *keys), "api": "responses"}
 
 
-DIALECTS: tuple[Dialect, ...] = (BEDROCK, _Responses(kind="responses"))
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, BEDROCK, _Responses(kind="responses"))
 
 
 class House:
