@@ -131,7 +131,8 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kind, str) and not {"enum", "const"}.intersection(schema):
         return schema | {"type": [kind, "null"]} if kind != "null" else schema
     if "anyOf" in schema and len(schema) == 1:
-        return {"anyOf": [*schema["anyOf"], {"type": "null"}]}
+        others = [one for one in schema["anyOf"] if one != {"type": "null"}]
+        return {"anyOf": [*others, {"type": "null"}]}
     return {"anyOf": [schema, {"type": "null"}]}
 
 
