@@ -123,5 +123,15 @@ def test_what_a_model_refused_is_not_said_again() -> None:
     assert fields("claude-opus-4-6", "low", quirks=Quirks(efforts=()))[1] is None
     assert fields("claude-sonnet-4-5", "high", quirks=Quirks(thinking="adaptive"))[:2] == ({"type": "adaptive"}, "high")
     assert fields("claude-opus-4-6", "high", quirks=Quirks(thinking="budget"))[0]["budget_tokens"] == 16_384
-    assert fields("claude-opus-4-7", "off", quirks=Quirks(dropped=frozenset({"thinking"}))) == (None, None, False)
     assert fields("claude-opus-4-6", "high", quirks=Quirks(thinking="off")) == (None, None, False)
+
+
+def test_a_model_that_cannot_be_switched_off_is_taken_to_think() -> None:
+    learnt = Quirks(dropped=frozenset({"thinking"}))
+    assert fields("claude-opus-4-7", "off", quirks=learnt) == (None, None, True)
+    assert fields("claude-opus-4-7", "low", quirks=learnt, forces_tool=True) == (SHOWN, "low", True)
+    assert fields("claude-opus-4-7", "low", quirks=Quirks(dropped=learnt.dropped, thinking="off")) == (
+        None,
+        None,
+        False,
+    )

@@ -6,9 +6,6 @@ Server-sent events are taken apart by `anthropic_reader.py`; Bedrock's chunks ca
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from penstock.errors import UpstreamError
 from penstock.providers.base import (
     Delta,
     Finish,
@@ -21,8 +18,9 @@ from penstock.providers.base import (
     Tool,
     Usage,
 )
-from penstock.providers.failures import from_event, shape_mismatch, truncated
+from penstock.providers.failures import shape_mismatch, truncated
 from penstock.providers.json_text import encode_json, lenient_json
+from penstock.providers.wires.anthropic_frames import Frame, FrameDelta, decoded, failure_in, frame_of, text_in
 from penstock.providers.wires.anthropic_tools import ANSWER_TOOL, is_answer_tool_taken
 from penstock.providers.wires.anthropic_usage import Counts
 from penstock.providers.wires.openai_tools import ToolCalls
@@ -36,32 +34,6 @@ _FINISHES: Mapping[str, FinishReason] = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-
-
-class _Delta(msgspec.Struct, gc=False):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    partial_json: str = ""
-    citation: msgspec.Raw | None = None
-    stop_reason: str | None = None
-    stop_details: msgspec.Raw | None = None
-
-
-class _Event(msgspec.Struct, gc=False):
-    """Of each event the fields that are looked at; rarer ones stay undecoded."""
-
-    type: str
-    index: int = 0
-    delta: _Delta | None = None
-    content_block: msgspec.Raw | None = None
-    message: msgspec.Raw | None = None
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
-
-
-_event_of = msgspec.json.Decoder(_Event).decode
 
 
 class _Block:
@@ -107,24 +79,16 @@ class MessageEvents:
 
     def read(self, data: bytes, deltas: list[Delta], *, name: bytes | None = None) -> None:
         """Read one event; `name` is that of its frame. Raises UpstreamError for an error, NotJson, RecursionError."""
-        try:
-            event = _event_of(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self._read_odd(data, deltas, name)
-            return
-        if name == b"error" or event.error is not None or event.type == "error":
-            payload = lenient_json(data)
-            if (failure := _failure(payload, name)) is not None:
-                raise failure
-        if event.type != "content_block_delta":
-            self._read_frame(event, deltas)
-        elif event.delta is not None:
-            self._read_delta(event.index, event.delta, deltas)
+        frame = frame_of(data, name)
+        if frame.type != "content_block_delta":
+            self._read_frame(frame, deltas)
+        elif frame.delta is not None:
+            self._read_delta(frame.index, frame.delta, deltas)
 
     def read_whole(self, body: bytes, deltas: list[Delta]) -> None:
         """Read an answer that was not streamed. Raises UpstreamError, NotJson, RecursionError."""
         answer = lenient_json(body)
-        if (failure := _failure(answer, None)) is not None:
+        if (failure := failure_in(answer)) is not None:
             raise failure
         content = answer.get("content") if isinstance(answer, dict) else None
         if not isinstance(content, list):
@@ -157,46 +121,27 @@ class MessageEvents:
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def _read_frame(self, event: _Event, deltas: list[Delta]) -> None:
-        match event.type:
+    def _read_frame(self, frame: Frame, deltas: list[Delta]) -> None:
+        match frame.type:
             case "content_block_start":
-                block = _decoded(event.content_block)
+                block = decoded(frame.content_block)
                 if isinstance(block, dict):
-                    self._start(event.index, block, deltas)
+                    self._start(frame.index, block, deltas)
             case "content_block_stop":
-                self._stop(event.index, deltas)
+                self._stop(frame.index, deltas)
             case "message_start":
-                message = _decoded(event.message)
+                message = decoded(frame.message)
                 if isinstance(message, dict):
                     self._counts.add(message.get("usage"), final=False)
             case "message_delta":
-                self._counts.add(_decoded(event.usage), final=True)
-                if event.delta is not None:
-                    self._finished(event.delta.stop_reason, _decoded(event.delta.stop_details))
+                self._counts.add(decoded(frame.usage), final=True)
+                if frame.delta is not None:
+                    self._finished(frame.delta.stop_reason, decoded(frame.delta.stop_details))
             case "message_stop":
                 self.terminated = True
                 self.close(deltas)
 
-    def _read_odd(self, data: bytes, deltas: list[Delta], name: bytes | None) -> None:
-        """An event with broken text, or with other types of fields than ours."""
-        payload = lenient_json(data)
-        if (failure := _failure(payload, name)) is not None:
-            raise failure
-        if not isinstance(payload, dict):
-            raise shape_mismatch("an event that is no object", data)
-        delta, index = payload.get("delta"), payload.get("index")
-        event = _Event(
-            _text_in(payload, "type"),
-            index if isinstance(index, int) and not isinstance(index, bool) else 0,
-            _odd_delta(delta) if isinstance(delta, dict) else None,
-            *(_raw(payload.get(field)) for field in ("content_block", "message", "usage")),
-        )
-        if event.type != "content_block_delta":
-            self._read_frame(event, deltas)
-        elif event.delta is not None:
-            self._read_delta(event.index, event.delta, deltas)
-
-    def _read_delta(self, index: int, delta: _Delta, deltas: list[Delta]) -> None:
+    def _read_delta(self, index: int, delta: FrameDelta, deltas: list[Delta]) -> None:
         match delta.type:
             case "text_delta":
                 self._text(delta.text, deltas)
@@ -208,7 +153,7 @@ class MessageEvents:
             case "signature_delta":
                 self._block(index, "thinking").signature += delta.signature
             case "citations_delta":
-                self._cite(_decoded(delta.citation), deltas)
+                self._cite(decoded(delta.citation), deltas)
 
     def _block(self, index: int, kind: str) -> _Block:
         block = self._blocks.get(index)
@@ -220,24 +165,24 @@ class MessageEvents:
 
     def _start(self, index: int, start: Mapping[str, Any], deltas: list[Delta]) -> None:
         self._stop(index, deltas)
-        block = self._blocks[index] = _Block(_text_in(start, "type"))
+        block = self._blocks[index] = _Block(text_in(start, "type"))
         match block.kind:
             case "text":
-                self._text(_text_in(start, "text"), deltas)
+                self._text(text_in(start, "text"), deltas)
                 citations = start.get("citations")
                 for citation in citations if isinstance(citations, list) else ():
                     self._cite(citation, deltas)
             case "thinking":
-                block.signature = _text_in(start, "signature")
-                block.pieces.append(_text_in(start, "thinking"))
+                block.signature = text_in(start, "signature")
+                block.pieces.append(text_in(start, "thinking"))
                 self._reasoning(block.pieces[0], deltas)
             case "redacted_thinking":
-                self._keep({"type": block.kind, "data": _text_in(start, "data")}, deltas)
+                self._keep({"type": block.kind, "data": text_in(start, "data")}, deltas)
             case "tool_use":
                 self._start_call(block, start)
 
     def _start_call(self, block: _Block, start: Mapping[str, Any]) -> None:
-        block.id, block.name = _text_in(start, "id"), _text_in(start, "name")
+        block.id, block.name = text_in(start, "id"), text_in(start, "name")
         block.start_input = start.get("input")
         if block.name == self._answer_name:
             block.kind = "answer"
@@ -281,10 +226,10 @@ class MessageEvents:
     def _cite(self, citation: Any, deltas: list[Delta]) -> None:
         if not isinstance(citation, dict):
             return
-        url = _text_in(citation, "url") or _text_in(citation, "source")
+        url = text_in(citation, "url") or text_in(citation, "source")
         if url and url not in self._sources:
             self._sources.add(url)
-            deltas.append(Source(url, _text_in(citation, "title") or None))
+            deltas.append(Source(url, text_in(citation, "title") or None))
 
     # --- what the caller sees -------------------------------------------------------------------------------------
 
@@ -311,7 +256,7 @@ class MessageEvents:
             return
         self._raw_finish = reason
         if isinstance(details, dict):
-            self._detail = _text_in(details, "category") or _text_in(details, "explanation") or None
+            self._detail = text_in(details, "category") or text_in(details, "explanation") or None
         self.finish = self._neutral_finish()
         self.complete = True
         if self._counts.is_known:
@@ -323,35 +268,3 @@ class MessageEvents:
         if reason in ("stop", "tool_calls"):
             return "tool_calls" if self._calls else "stop"
         return reason
-
-
-def _failure(payload: Any, name: bytes | None) -> UpstreamError | None:
-    """The error that an event carries, None for an ordinary one."""
-    failure = from_event(payload, name=name)
-    request_id = payload.get("request_id") if isinstance(payload, dict) else None
-    if failure is not None and isinstance(request_id, str):
-        failure.upstream_request_id = request_id[:200]
-    return failure
-
-
-def _decoded(raw: msgspec.Raw | None) -> Any:
-    return None if raw is None else lenient_json(bytes(raw))
-
-
-def _raw(value: Any) -> msgspec.Raw | None:
-    return None if value is None else msgspec.Raw(encode_json(value))
-
-
-def _text_in(holder: Mapping[str, Any], field: str) -> str:
-    value = holder.get(field)
-    return value if isinstance(value, str) else ""
-
-
-def _odd_delta(delta: Mapping[str, Any]) -> _Delta:
-    texts = {field: _text_in(delta, field) for field in ("type", "text", "thinking", "signature", "partial_json")}
-    return _Delta(
-        **texts,
-        citation=_raw(delta.get("citation")),
-        stop_reason=_text_in(delta, "stop_reason") or None,
-        stop_details=_raw(delta.get("stop_details")),
-    )

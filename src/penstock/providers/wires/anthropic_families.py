@@ -121,7 +121,7 @@ def thinking_fields(
     style = quirks.thinking or family.thinking
     if style is None:
         return ThinkingFields(max_tokens=max_tokens)
-    always = family.always_thinks and quirks.thinking is None
+    always = quirks.thinking is None and (family.always_thinks or "thinking" in quirks.dropped)
     if effort == "off" or style == "off" or (forces_tool and not always):
         off = family.off if "thinking" not in quirks.dropped and style != "budget" else None
         return ThinkingFields(thinking={"type": off} if off else None, max_tokens=max_tokens, is_on=always)

@@ -29,7 +29,7 @@ def amended(error: UpstreamError, model: str, quirks: Quirks) -> Amendment | Non
 
 
 def _about_effort(text: str, _: str, quirks: Quirks) -> Amendment | None:
-    if "effort" not in text:
+    if "effort" not in text or not ("support" in text or "not permitted" in text):
         return None
     listed = _LEVELS_LISTED.search(text)
     words = re.findall(r"[a-z]+", listed[1]) if listed else []
@@ -47,7 +47,7 @@ def _about_thinking(text: str, model: str, quirks: Quirks) -> Amendment | None:
             return _dropping(quirks, "thinking")
         return _learnt(quirks, thinking="budget" if "adaptive" in _refused_type(text) else "adaptive")
     if "thinking" in text and "tool_choice" in text:
-        if family_of(model).always_thinks:
+        if family_of(model).always_thinks or "thinking" in quirks.dropped:
             return _dropping(quirks, "tool_choice", lasts_s=0)
         return _for_this_call(quirks, thinking="off")
     if "does not support" in text and "thinking" in text:
