@@ -193,9 +193,7 @@ def test_a_failure_before_the_first_word_is_a_status_for_the_sdk(there: There, c
 
 
 def test_a_failure_in_mid_stream_is_raised_after_what_was_said(there: There, client: OpenAI) -> None:
-    client.chat.completions.create(model=there.model, messages=HELLO, stream=True).close()
-    frames = there.server.dialect.frames(Says(), there.server.asked[-1])
-    there.server.plays(Breaks("error", after=len(frames) - 3))
+    there.server.plays(there.broken_off("error"))
     said: list[str] = []
     stream = client.chat.completions.create(model=there.model, messages=HELLO, stream=True)
     with pytest.raises(APIError):

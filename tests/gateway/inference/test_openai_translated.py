@@ -106,7 +106,7 @@ def test_an_answer_that_was_cut_says_why(there: There, finish: Any, stream: bool
 
 
 def test_the_first_words_do_not_wait_for_the_last(there: There) -> None:
-    there.server.plays(Breaks("stall", after=_frames(there) - 3))
+    there.server.plays(there.broken_off("stall"))
     with httpx.stream(
         "POST",
         there.service.url + CHAT,
@@ -120,12 +120,6 @@ def test_the_first_words_do_not_wait_for_the_last(there: There) -> None:
             if "Hello " in read:
                 break
     assert "[DONE]" not in read
-
-
-def _frames(there: There) -> int:
-    """How many pieces the answer has that is given without a script; the last three bring no text."""
-    there.post(there.body(stream=True))
-    return len(there.server.dialect.frames(Says(), there.server.asked[-1]))
 
 
 # --- what is asked ----------------------------------------------------------------------------------------------------
@@ -253,7 +247,8 @@ def test_several_choices_are_streamed_together(there: There) -> None:
 def test_one_choice_that_fails_fails_the_answer(there: There) -> None:
     there.server.plays(Says(), Refuses("invalid_request"))
     assert there.post(there.body(n=2)).status_code == 400
-    there.server.plays(Says(), Breaks("error", after=_frames(there) - 3))
+    breaks = there.broken_off("error")
+    there.server.plays(Says(), breaks)
     text = there.post(there.body(n=2, stream=True)).text
     assert "error" in json.loads(frames(text)[-1])
     assert "[DONE]" not in text
@@ -320,7 +315,7 @@ def test_an_error_before_the_first_word_of_a_stream_is_a_status(there: There) ->
 
 @pytest.mark.parametrize("how", ["error", "end", "reset"])
 def test_a_stream_that_fails_ends_with_an_error_and_without_done(there: There, how: str) -> None:
-    there.server.plays(Breaks(how, after=_frames(there) - 3))
+    there.server.plays(there.broken_off(how))
     response = there.post(there.body(stream=True))
     assert response.status_code == 200
     data = frames(response.text)

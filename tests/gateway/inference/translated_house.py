@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 
 from tests.fakes.dialects.anthropic import ANTHROPIC
-from tests.fakes.dialects.base import Dialect
+from tests.fakes.dialects.base import Dialect, Says
 from tests.fakes.dialects.bedrock import BEDROCK
 from tests.fakes.dialects.openai_responses import ResponsesDialect
 from tests.fakes.openai_upstream import running_upstream
-from tests.fakes.provider_server import ProviderServer, serving
+from tests.fakes.provider_server import Breaks, ProviderServer, serving
 from tests.service import FEATURES, Service, service_env, start_service, with_tenant
 
 CHAT = "/oai/v1/chat/completions"
@@ -60,6 +60,12 @@ class There:
         assert self.server.faults == []
         answer: dict[str, Any] = response.json()
         return answer
+
+    def broken_off(self, how: str) -> Breaks:
+        """A stream that breaks off after some words, and before what says that it is finished."""
+        self.post(self.body(stream=True))
+        says = Says(pieces=("Hello ",) * 6)
+        return Breaks(how, len(self.server.dialect.frames(says, self.server.asked[-1])) - 3, says)
 
 
 @contextmanager
