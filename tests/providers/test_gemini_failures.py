@@ -360,6 +360,12 @@ def test_a_key_that_vertex_refuses_on_the_projects_path_is_tried_on_the_short_on
     assert WIRE.amended(found, "gemini-2.5-flash", amendment.quirks) is None
 
 
+def test_a_token_that_has_expired_is_no_matter_of_the_path() -> None:
+    words = "Invalid credentials. Expected OAuth 2 access token, login cookie or other."
+    found = failure(error(401, "UNAUTHENTICATED", words, info("ACCESS_TOKEN_EXPIRED", PREDICT)))
+    assert (found.key_effect, WIRE.amended(found, "gemini-2.5-flash", PLAIN)) == ("bad", None)
+
+
 def test_the_gemini_api_has_no_short_path() -> None:
     found = failure(error(403, "PERMISSION_DENIED", "Blocked.", info("API_KEY_SERVICE_BLOCKED")))
     assert (found.key_effect, WIRE.amended(found, "gemini-2.5-flash", PLAIN)) == ("bad", None)

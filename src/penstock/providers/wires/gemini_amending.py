@@ -8,10 +8,10 @@ import msgspec
 from penstock.errors import UpstreamError
 from penstock.providers.base import Amendment, Quirks
 from penstock.providers.failures import Failure
+from penstock.providers.wires.gemini_failures import wants_token
 from penstock.providers.wires.gemini_families import efforts_of, style_of
 
 _SIGNATURE = re.compile(r"thought[ _]?signature", re.IGNORECASE)
-_NO_KEYS_HERE = re.compile(r"expected oauth ?2 access token", re.IGNORECASE)
 _TOOLS_AND_FORM = re.compile(
     r"(?:function calling|tool use|tools?)\b.{0,80}\bresponse[ _]?(?:mime|schema|json)|JSON mode is not enabled"
     r"|response[ _]?(?:mime|schema|json).{0,80}\b(?:function calling|tools?)\b",
@@ -54,8 +54,8 @@ def _is_wrong_path(error: UpstreamError) -> bool:
     """A key that only works without project and location, on Vertex; the Gemini API has one path."""
     if not isinstance(error, Failure) or "generativelanguage" in error.raw:
         return False
-    if error.upstream_status == 401:
-        return _NO_KEYS_HERE.search(error.message) is not None
+    if wants_token(error.upstream_status, error.message, error.reason):
+        return True
     return error.upstream_status == 403 and error.reason == "API_KEY_SERVICE_BLOCKED"
 
 

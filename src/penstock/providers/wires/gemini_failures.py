@@ -116,11 +116,17 @@ def _sorted(failure: Failure, status: int, reason: str | None) -> Failure:
         unsupported = _as(Unsupported, failure)
         unsupported.message = f"The model does not support tools. {message}"
         return unsupported
-    if status == 401 and _NO_KEYS_HERE.search(message):
+    if wants_token(status, message, reason):
         failure.key_effect = None  # the path may be wrong for this kind of key, not the key (8.2)
     elif status == 403:
         _judge_key(failure, reason)
     return failure
+
+
+def wants_token(status: int | None, message: str, reason: str | None) -> bool:
+    """A key was refused because it is none of Google's tokens. Tokens that have expired are told in the same words."""
+    is_token = (reason or "").startswith("ACCESS_TOKEN")
+    return status == 401 and not is_token and _NO_KEYS_HERE.search(message) is not None
 
 
 def _judge_key(failure: Failure, reason: str | None) -> None:
@@ -202,12 +208,14 @@ def withheld_answer(reason: str, said: str | None) -> Failure:
 def _filtered(message: str, reason: str, said: str | None) -> Failure:
     failure = ContentFiltered(f"{message} {said}" if said else message)
     failure.upstream_code = reason[:100]
+    failure.upstream_status = 200
     return failure.cleaned()
 
 
 def broken_answer(reason: str, said: str | None) -> Failure:
     failure = ModelFailed(f"The model broke off its answer ({reason})." + (f" {said}" if said else ""))
     failure.upstream_code = reason[:100]
+    failure.upstream_status = 200
     failure.same_key_once = reason in _ONCE_MORE
     failure.explanation = f"The stream ended with the finish reason `{reason[:100]}`."
     return failure.cleaned()
