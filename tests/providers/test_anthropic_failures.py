@@ -112,6 +112,10 @@ def test_s040_a_refused_key_is_called_incorrect_as_at_openai() -> None:
     assert failure.message == "Incorrect API key provided; the provider says: invalid x-api-key"
 
 
+def test_a_refusal_of_one_word_becomes_a_sentence() -> None:
+    assert WIRE.failure(529, (), refused("overloaded_error", "Overloaded")).message == "The provider says: Overloaded."
+
+
 def test_an_empty_account_sets_its_key_aside_but_words_of_the_caller_do_not() -> None:
     own = WIRE.failure(400, (), refused(BAD, "Your credit balance is too low to access the Anthropic API."))
     quoted = WIRE.failure(400, (), refused(BAD, "messages.0: `your credit balance is too low` is not allowed"))

@@ -7,6 +7,7 @@ import msgspec
 
 from penstock.providers.failures import Failure, from_event, shape_mismatch
 from penstock.providers.json_text import encode_json, lenient_json
+from penstock.providers.wires.anthropic_refusals import as_sentence
 
 
 class FrameDelta(msgspec.Struct, gc=False):
@@ -54,8 +55,11 @@ def frame_of(data: bytes, name: bytes | None) -> Frame:
 def failure_in(payload: Any, name: bytes | None = None) -> Failure | None:
     """The error that an event or a document is, None for an ordinary one."""
     failure = from_event(payload, name=name)
+    if failure is None:
+        return None
+    as_sentence(failure)
     request_id = payload.get("request_id") if isinstance(payload, dict) else None
-    if failure is not None and isinstance(request_id, str):
+    if isinstance(request_id, str):
         failure.upstream_request_id = request_id[:200]
     return failure
 

@@ -22,9 +22,16 @@ def refusal(status: int, headers: Sequence[Header], body: bytes) -> UpstreamErro
     if isinstance(failure, CredentialsRefused) and _error(payload).get("type") == "authentication_error":
         failure.message = f"{_KEY_REFUSED}; the provider says: {failure.message}"
         failure.cleaned()
+    as_sentence(failure)
     if status == 400 and _error(payload).get("status") == "FAILED_PRECONDITION" and inner is None:
         return _as_permission(failure)
     return failure
+
+
+def as_sentence(failure: Failure) -> None:
+    """`Overloaded` alone, which is all that is said of it, tells a reader nothing."""
+    if failure.message.isalpha():
+        failure.message = f"The provider says: {failure.message}."
 
 
 def _as_permission(failure: Failure) -> Failure:
