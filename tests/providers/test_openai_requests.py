@@ -4,9 +4,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
-from penstock.providers.base import Call, Effort, Image, JsonSchema, Message, Quirks, Text, Tool, ToolCall
+from penstock.providers.base import (
+    Audio,
+    Call,
+    Document,
+    Effort,
+    Image,
+    JsonSchema,
+    Message,
+    Opaque,
+    Part,
+    Quirks,
+    Text,
+    TextDelta,
+    Tool,
+    ToolCall,
+)
 from penstock.providers.failures import Unsupported
 from penstock.providers.vendors import FLAVOURS, VENDORS
 from penstock.providers.wires.openai_chat import WIRE
@@ -18,7 +34,7 @@ LOOK_UP = Tool("look_up", "Looks it up.", SCHEMA)
 PIXEL = Image("data:image/png;base64,AA==")
 
 
-def user(content: str | list[Text | Image] = "Hi") -> Message:
+def user(content: str | list[Part] = "Hi") -> Message:
     return Message(role="user", content=content)
 
 
@@ -31,7 +47,7 @@ def called(*ids: str, name: str = "look_up", content: str = "") -> Message:
     return Message(role="assistant", content=content, tool_calls=calls)
 
 
-def result(call_id: str, content: str | list[Text | Image] = "found") -> Message:
+def result(call_id: str, content: str | list[Part] = "found") -> Message:
     return Message(role="tool", tool_call_id=call_id, name="look_up", content=content)
 
 
@@ -286,7 +302,25 @@ def test_other_models_get_them(model: str) -> None:
         ("openai", "gpt-5", "off", {"reasoning_effort": "minimal"}),
         ("openai", "gpt-6-astra", "off", {"reasoning_effort": "low"}),
         ("openai", "gpt-4o", "medium", {}),
+        ("openai", "gpt-5.4", "max", {"reasoning_effort": "xhigh"}),
+        ("openai", "gpt-5.6", "minimal", {"reasoning_effort": "low"}),
+        ("openai", "o3", "max", {"reasoning_effort": "high"}),
+        ("openai", "o1-mini", "high", {}),
         ("qwen", "qwen3", "off", {"enable_thinking": False}),
+        ("qwen", "qwen3", "low", {"enable_thinking": True, "thinking_budget": 2048}),
+        ("qwen", "qwen3", "max", {"enable_thinking": True, "thinking_budget": 32768}),
+        ("mistral", "mistral-small-2603", "off", {"reasoning_effort": "none"}),
+        ("mistral", "mistral-small-2603", "minimal", {"reasoning_effort": "none"}),
+        ("mistral", "mistral-small-2603", "low", {"reasoning_effort": "high"}),
+        ("mistral", "mistral-large-latest", "medium", {"reasoning_effort": "medium"}),
+        ("mistral", "magistral-medium-latest", "high", {"prompt_mode": "reasoning"}),
+        ("mistral", "magistral-medium-latest", "off", {}),
+        ("mistral", "codestral-latest", "high", {}),
+        ("groq", "openai/gpt-oss-120b", "off", {"reasoning_effort": "low"}),
+        ("groq", "openai/gpt-oss-120b", "max", {"reasoning_effort": "high"}),
+        ("groq", "qwen/qwen3-32b", "off", {"reasoning_effort": "none"}),
+        ("groq", "qwen/qwen3-32b", "high", {"reasoning_effort": "default"}),
+        ("groq", "llama-3.3-70b", "high", {}),
         ("openrouter", "x/y", "medium", {"reasoning": {"effort": "medium"}}),
         ("openrouter", "x/y", "off", {"reasoning": {"enabled": False}}),
         ("deepseek", "v4", "medium", {"thinking": {"type": "enabled"}}),
@@ -315,3 +349,184 @@ def test_answers_other_than_200_become_failures() -> None:
 def test_s062_a_document_is_refused_by_name_and_never_dropped_in_silence() -> None:
     with pytest.raises(Unsupported, match="images only"):
         body_of(user([Text("Read"), Image("data:application/pdf;base64,AA==")]))
+
+
+@pytest.mark.parametrize("flavour", ["openai", "mistral", "qwen", "groq", "openrouter"])
+def test_parallel_calls_are_switched_where_the_field_is_known(flavour: str) -> None:
+    sent = body_of(tools=[LOOK_UP], parallel_tool_calls=False, quirks=FLAVOURS[flavour])
+    assert sent["parallel_tool_calls"] is False
+    assert "parallel_tool_calls" not in body_of(parallel_tool_calls=False, quirks=FLAVOURS[flavour])
+
+
+def test_sampling_is_sent_under_the_names_of_the_vendor() -> None:
+    wanted: dict[str, Any] = {"top_p": 0.9, "presence_penalty": 0.1, "frequency_penalty": 0.2, "seed": 7}
+    assert wanted.items() <= body_of(**wanted).items()
+    mistral = body_of(**wanted, quirks=FLAVOURS["mistral"])
+    assert (mistral["random_seed"], "seed" in mistral) == (7, False)
+    qwen = body_of(**wanted, quirks=FLAVOURS["qwen"])
+    assert (qwen["presence_penalty"], "frequency_penalty" in qwen) == (0.1, False)
+
+
+def test_a_model_that_may_reason_gets_sampling_while_it_does_not() -> None:
+    def sent(reasoning: Effort | None) -> bool:
+        return "temperature" in body(Call(messages=[user()], temperature=0.5, reasoning=reasoning), "gpt-5.6", OPENAI)
+
+    assert [sent(None), sent("off"), sent("low")] == [False, True, False]
+
+
+def test_what_was_learnt_is_not_sent() -> None:
+    learnt = Quirks(dropped=frozenset({"temperature", "stop"}), max_tokens_field="max_completion_tokens")
+    sent = body_of(temperature=1, stop=["a"], max_output_tokens=5, top_p=1, quirks=learnt)
+    assert not {"temperature", "stop", "max_tokens"} & set(sent)
+    assert (sent["top_p"], sent["max_completion_tokens"]) == (1, 5)
+
+
+@pytest.mark.parametrize(
+    "model, role", [("gpt-5.6", "developer"), ("o3", "developer"), ("gpt-4.1", "system"), ("prod", "system")]
+)
+def test_instructions_have_the_role_of_the_family(model: str, role: str) -> None:
+    call = Call(messages=[system("A"), user()])
+    assert body(call, model, OPENAI)["messages"][0] == {"role": role, "content": "A"}
+    assert body(call, model, PLAIN)["messages"][0]["role"] == "system"
+    learnt = msgspec.structs.replace(OPENAI, developer=False)
+    assert body(call, model, learnt)["messages"][0]["role"] == "system"
+
+
+def test_a_model_without_a_role_for_instructions_reads_them_with_the_first_words() -> None:
+    call = Call(messages=[system("A"), user(), system("B"), user("C")])
+    assert body(call, "o1-mini", OPENAI)["messages"] == [
+        {"role": "user", "content": "A\n\nB\n\nHi"},
+        {"role": "user", "content": "C"},
+    ]
+    parts = Call(messages=[system("A"), user([Text("B"), PIXEL])])
+    first = body(parts, "m", Quirks(system=False))["messages"][0]["content"]
+    assert first[0] == {"type": "text", "text": "A"}
+    assert body(Call(messages=[system("A")]), "o1-mini", OPENAI)["messages"] == [{"role": "user", "content": "A"}]
+
+
+PDF = Document("data:application/pdf;base64,AA==", "a.pdf")
+SPEECH = Audio("AA==", "wav")
+PARTS: list[tuple[str, Part, dict[str, Any]]] = [
+    ("openai", PDF, {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF.url}}),
+    ("mistral", PDF, {"type": "document_url", "document_url": PDF.url}),
+    ("openai", SPEECH, {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}),
+    (
+        "qwen",
+        SPEECH,
+        {"type": "input_audio", "input_audio": {"data": "data:audio/wav;base64,AA==", "format": "wav"}},
+    ),
+    ("openai", Image("https://h/x.png"), {"type": "image_url", "image_url": {"url": "https://h/x.png"}}),
+]
+
+
+@pytest.mark.parametrize("flavour, part, sent", PARTS)
+def test_files_are_sent_in_the_vendors_own_part(flavour: str, part: Part, sent: dict[str, Any]) -> None:
+    (message,) = messages_of(user([part]), quirks=FLAVOURS[flavour])
+    assert message["content"] == [sent]
+
+
+@pytest.mark.parametrize(
+    "flavour, part",
+    [
+        ("vllm", PDF),
+        ("vllm", SPEECH),
+        ("vllm", Image("https://h/x.png")),
+        ("openai", Document("data:text/csv;base64,AA==")),
+        ("qwen", PDF),
+    ],
+)
+def test_s062_what_a_vendor_has_no_part_for_is_refused_by_name(flavour: str, part: Part) -> None:
+    with pytest.raises(Unsupported) as caught:
+        messages_of(user([Text("See"), part]), quirks=FLAVOURS[flavour])
+    assert caught.value.action
+
+
+def test_a_strict_schema_is_rewritten_for_openai_and_left_alone_elsewhere() -> None:
+    tool = Tool("look_up", "Looks it up.", SCHEMA, strict=True)
+    for quirks, strict, is_closed in ((OPENAI, True, True), (PLAIN, True, False), (Quirks(strict=None), None, False)):
+        (sent,) = body_of(tools=[tool], quirks=quirks)["tools"]
+        assert sent["function"].get("strict") is strict
+        assert ("additionalProperties" in sent["function"]["parameters"]) is is_closed
+    loose = Tool("look_up", "", {"type": "object", "additionalProperties": True}, strict=True)
+    (sent,) = body_of(tools=[loose], quirks=OPENAI)["tools"]
+    assert (sent["function"]["strict"], sent["function"]["parameters"]) == (False, loose.schema)
+
+
+def test_a_format_that_a_vendor_refuses_beside_tools_is_asked_for_in_words() -> None:
+    wanted = JsonSchema(schema=SCHEMA, strict=True)
+    fireworks = FLAVOURS["fireworks"]
+    sent = body_of(system("A"), user(), tools=[LOOK_UP], answer_format=wanted, quirks=fireworks)
+    assert "response_format" not in sent
+    assert sent["messages"][0]["content"].startswith("A\n\nAnswer with JSON of this schema")
+    assert body_of(answer_format=wanted, quirks=fireworks)["response_format"]["json_schema"]["strict"] is True
+    without = body_of(answer_format="json", quirks=Quirks(dropped=frozenset({"response_format"})))
+    assert without["messages"][0] == {"role": "system", "content": "Answer with one JSON object and nothing else."}
+
+
+def test_groq_is_asked_to_keep_thoughts_out_of_the_text_where_it_insists() -> None:
+    groq = FLAVOURS["groq"]
+    sent = body(Call(messages=[user()], tools=[LOOK_UP]), "qwen/qwen3-32b", groq)
+    assert sent["reasoning_format"] == "parsed"
+    assert "reasoning_format" not in body(Call(messages=[user()], tools=[LOOK_UP]), "llama-3.3-70b", groq)
+    assert "reasoning_format" not in body(Call(messages=[user()]), "qwen/qwen3-32b", groq)
+
+
+def test_mistral_gets_names_on_results_and_a_turn_before_the_users_next_words() -> None:
+    history = [user(), called("AbCdEf123"), result("AbCdEf123", [Text("see"), PIXEL]), user("Go on")]
+    sent = messages_of(*history, quirks=FLAVOURS["mistral"])
+    assert [one["role"] for one in sent] == ["user", "assistant", "tool", "assistant", "user", "user"]
+    assert (sent[2]["name"], sent[2]["content"]) == ("look_up", "see")
+    plain = messages_of(user(), called("AbCdEf123"), result("AbCdEf123"), user("Go"), quirks=FLAVOURS["mistral"])
+    assert [one["role"] for one in plain] == ["user", "assistant", "tool", "assistant", "user"]
+
+
+def thinking(model: str = "m", **block: Any) -> Opaque:
+    return Opaque("openai_chat", model, block)
+
+
+def answered(*opaque: Opaque, call: str | None = None) -> Message:
+    calls = [ToolCall(call, "look_up", "{}")] if call else []
+    return Message(role="assistant", content="Hi", tool_calls=calls, opaque=opaque)
+
+
+DETAILS = [{"type": "reasoning.encrypted", "data": "x", "index": 0}]
+THINKING = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}]
+
+
+def test_openrouter_gets_its_details_back_on_the_turn_that_they_came_with() -> None:
+    openrouter = FLAVOURS["openrouter"]
+    _, sent = messages_of(user(), answered(thinking(reasoning_details=DETAILS)), quirks=openrouter)
+    assert sent["reasoning_details"] == DETAILS
+    _, foreign = messages_of(user(), answered(thinking("other", reasoning_details=DETAILS)), quirks=openrouter)
+    assert "reasoning_details" not in foreign
+    refused = msgspec.structs.replace(openrouter, opaque=False)
+    _, without = messages_of(user(), answered(thinking(reasoning_details=DETAILS)), quirks=refused)
+    assert "reasoning_details" not in without
+
+
+def test_deepseek_gets_its_thoughts_back_inside_a_running_tool_loop_only() -> None:
+    deepseek = FLAVOURS["deepseek"]
+    kept = answered(thinking(reasoning_content="Hm"), call="a")
+    _, running, _ = messages_of(user(), kept, result("a"), quirks=deepseek)
+    assert running["reasoning_content"] == "Hm"
+    _, lost, _ = messages_of(user(), answered(call="a"), result("a"), quirks=deepseek)
+    assert lost["reasoning_content"] == ""
+    _, over, _, _ = messages_of(user(), kept, result("a"), user("Next"), quirks=deepseek)
+    assert "reasoning_content" not in over
+    older = body(Call(messages=[user(), kept, result("a")]), "deepseek-r1", deepseek)["messages"][1]
+    assert "reasoning_content" not in older
+
+
+def test_mistral_gets_its_thinking_back_before_the_text() -> None:
+    _, sent = messages_of(user(), answered(thinking(thinking=THINKING)), quirks=FLAVOURS["mistral"])
+    assert sent["content"] == [*THINKING, {"type": "text", "text": "Hi"}]
+
+
+@pytest.mark.parametrize("model, is_cut", [("gpt-5.6", True), ("gpt-4.1", False)])
+def test_stop_sequences_are_cut_here_where_the_model_knows_none(model: str, is_cut: bool) -> None:
+    sent = body(Call(messages=[user()], stop=["END"]), model, OPENAI)
+    assert ("stop" in sent) is not is_cut
+    reader = WIRE.reader(model=model, quirks=OPENAI, stop=["END"])
+    deltas = reader.feed(b'data: {"choices":[{"delta":{"content":"a END b"}}]}\n\n')
+    assert deltas[0] == TextDelta("a " if is_cut else "a END b")
+    assert reader.terminated is is_cut

@@ -1,7 +1,5 @@
 """Rows of vendors, and how an address gives its flavour away."""
 
-from importlib.util import find_spec
-
 import pytest
 
 from penstock.providers.base import ProviderConfig, Quirks
@@ -47,9 +45,8 @@ def test_openai_gets_its_own_field_for_the_output_limit_and_unknown_servers_the_
 
 def test_a_named_flavour_wins_over_the_address() -> None:
     assert not quirks_of(entry("http://localhost:11434/v1", flavor="tgi")).stream_options
-    assert (
-        quirks_of(entry("https://openrouter.ai/api/v1", flavor="auto"))
-        == quirks_of(entry("https://openrouter.ai/api/v1"))
+    assert quirks_of(entry("https://openrouter.ai/api/v1", flavor="auto")) == quirks_of(
+        entry("https://openrouter.ai/api/v1")
     )
 
 
@@ -63,6 +60,37 @@ def test_a_vendor_whose_address_has_no_v1_is_not_told_to_add_it() -> None:
     assert vendor_of(entry("http://localhost:11434")).wants_v1
     assert not vendor_of(entry("https://api.deepseek.com")).wants_v1
     assert not vendor_of(entry(kind="openai")).wants_v1
+
+
+@pytest.mark.parametrize(
+    "model, wire",
+    [
+        ("gpt-4o", "openai_chat"),
+        ("gpt-4.1-mini", "openai_chat"),
+        ("gpt-3.5-turbo", "openai_chat"),
+        ("chatgpt-4o-latest", "openai_chat"),
+        ("gpt-5-chat-latest", "openai_chat"),
+        ("gpt-oss-120b", "openai_chat"),
+        ("gpt-5-search-api", "openai_chat"),
+        ("gpt-audio", "openai_chat"),
+        ("gpt-6-audio-preview", "openai_chat"),
+        ("ft:gpt-4.1:acme::x", "openai_chat"),
+        ("o1-mini", "openai_chat"),
+        ("o1-preview-2024-09-12", "openai_chat"),
+        ("o1", "openai_responses"),
+        ("o4-mini", "openai_responses"),
+        ("gpt-5", "openai_responses"),
+        ("gpt-5.6-mini", "openai_responses"),
+        ("gpt-6-astra", "openai_responses"),
+        ("codex-mini-latest", "openai_responses"),
+        ("my-gateway-model", "openai_chat"),
+    ],
+)
+def test_a_models_name_chooses_the_surface_at_openai(model: str, wire: str) -> None:
+    assert wire_for(VENDORS["openai"], model) == wire
+    assert wire_for(vendor_of(entry("https://eu.api.openai.com/v1")), model) == wire
+    for kind in ("azure", "openai-compatible", "mistral", "qwen"):
+        assert wire_for(VENDORS[kind], model) == "openai_chat"
 
 
 def test_every_flavour_of_the_documentation_has_a_row() -> None:

@@ -21,7 +21,8 @@ _TOOLS_WITH_REASONING = re.compile(
     r"Function tools with reasoning_effort are not supported for \S{1,200} in /v1/chat/completions\."
 )
 _NO_TOOLS = re.compile(
-    r"\S{1,300} does not support tools\b|\"auto\" tool choice requires |(?:Not Found: )?No endpoints found that support tool use",
+    r"\S{1,300} does not support tools\b|\"auto\" tool choice requires "
+    r"|(?:Not Found: )?No endpoints found that support tool use"
 )
 
 # A field that a refusal begins by naming: OpenAI, older Azure, Mistral and other Pydantic servers, Groq.
