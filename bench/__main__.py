@@ -20,7 +20,7 @@ from bench.driver import Target
 from bench.measure import FULL, QUICK, Figures, Plan, Run, Subject
 from bench.nginx import is_installed, nginx
 from bench.process import import_time_s, running
-from bench.service import environment, free_port, service, target
+from bench.service import environment, free_port, service, targets
 from bench.table import render
 
 _RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -28,6 +28,7 @@ _RESULTS = Path(__file__).with_name("RESULTS.md")
 
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Shorter runs: about a minute and a half.")] = False,
+    wires: Annotated[bool, typer.Option("--wires", help="Only what a chunk costs on each wire.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the table to bench/RESULTS.md too.")] = False,
 ) -> None:
     """Measure penstock beside nginx and the bare upstream, on loopback, and print a table.
@@ -35,10 +36,12 @@ def main(
     Ends with 1 when something was lost, refused or not answered. A missed target is said in the table and fails
     nothing: a slow machine is not a fault.
     """
+    if wires and write:
+        raise typer.BadParameter("The results are written whole: leave --wires out.")
     plan = QUICK if quick else FULL
     load = os.getloadavg()[0]
-    figures, faults = uvloop.run(_ended_by_signal(plan))
-    report = render(figures, faults, plan, load)
+    figures, faults = uvloop.run(_ended_by_signal(plan, only_wires=wires))
+    report = render(figures, faults, plan, load, only_wires=wires)
     print(report)
     if write:
         _RESULTS.write_text(f"# Results of `python -m bench`, {datetime.now(UTC):%Y-%m-%d}\n\n{report}")
@@ -46,20 +49,23 @@ def main(
         sys.exit(1)
 
 
-async def _ended_by_signal(plan: Plan) -> tuple[Figures, list[str]]:
+async def _ended_by_signal(plan: Plan, *, only_wires: bool) -> tuple[Figures, list[str]]:
     """SIGTERM and SIGINT cancel the run, so that every child is ended on the way out."""
-    task = asyncio.create_task(_run(plan))
+    task = asyncio.create_task(_run(plan, only_wires=only_wires))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await task
 
 
-async def _run(plan: Plan) -> tuple[Figures, list[str]]:
+async def _run(plan: Plan, *, only_wires: bool) -> tuple[Figures, list[str]]:
     gc.freeze()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         folder = Path(name)
         figures: Figures = {}
         async with _upstream(folder) as upstream_port:
+            if only_wires:
+                run = await _wires(plan, folder, upstream_port)
+                return run.figures, run.faults
             figures["import_s"] = {"penstock": median(import_time_s("penstock.app", plan.starts))}
             await _starts(plan, folder, upstream_port, figures)
             run = await _compare(plan, folder, upstream_port)
@@ -87,13 +93,25 @@ async def _starts(plan: Plan, folder: Path, upstream_port: int, figures: Figures
 
 async def _compare(plan: Plan, folder: Path, upstream_port: int) -> Run:
     direct = Subject(Target("direct", upstream_port))
-    async with _yardstick(folder, upstream_port) as yardstick:
-        env = environment(folder / "state", free_port(), upstream_port)
-        ours = await asyncio.to_thread(target, env)
-        async with service(env, folder / "service.log") as started:
-            run = Run(plan, [direct, *yardstick, Subject(ours, started.pid)], _tell)
-            await run.measure()
+    async with _yardstick(folder, upstream_port) as yardstick, _ours(folder, upstream_port) as (relay, translated):
+        run = Run(plan, [direct, *yardstick, relay], translated, _tell)
+        await run.measure()
     return run
+
+
+async def _wires(plan: Plan, folder: Path, upstream_port: int) -> Run:
+    async with _ours(folder, upstream_port) as (relay, translated):
+        run = Run(plan, [relay], translated, _tell)
+        await run.measure_wires()
+    return run
+
+
+@asynccontextmanager
+async def _ours(folder: Path, upstream_port: int) -> AsyncIterator[tuple[Subject, list[Subject]]]:
+    env = environment(folder / "state", free_port(), upstream_port)
+    relay, translated = await asyncio.to_thread(targets, env)
+    async with service(env, folder / "service.log") as started:
+        yield Subject(relay, started.pid), [Subject(wire, started.pid) for wire in translated]
 
 
 @asynccontextmanager

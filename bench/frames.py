@@ -5,6 +5,7 @@ machine's monotonic clock at the moment of writing. So loss, reordering, doublin
 another stream can be proved, and the time on the way can be read, although writer and reader are two processes.
 """
 
+import re
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ _NUMBERS = b"%04d-%06d-"
 _NUMBERS_END = 12
 _TIME_END = 25
 _MARK = b'"content":"'
+# One or several: a translating relay may put the texts that one read brought into one frame.
+_TOKENS = re.compile(r"(?:\d{4}-\d{6}-\d{13} )+", re.ASCII)
+_TOKEN_CHARS = 26
 
 ROLE = (
     b"data: "
@@ -40,9 +44,19 @@ ANSWER = (
 )
 
 
+def token(stream: int, number: int, now_us: int) -> bytes:
+    """26 characters that no format has to escape, a space last."""
+    return _TOKEN % (stream, number, now_us)
+
+
+def around(content: bytes) -> bytes:
+    """A content frame."""
+    return _CHUNK % content
+
+
 def chunk(stream: int, number: int, now_us: int) -> bytes:
     """One content frame. Always the same length, because the token has a fixed width."""
-    return _CHUNK % (_TOKEN % (stream, number, now_us))
+    return around(token(stream, number, now_us))
 
 
 def usage(chunks: int) -> bytes:
@@ -82,11 +96,12 @@ class StreamCheck:
         self._rest = frames.pop()
         for frame in frames:
             at = frame.find(_MARK) + len(_MARK)
-            token = frame[at : at + _TIME_END]
-            if token[:_NUMBERS_END] == _NUMBERS % (self.stream, self._next) and not self.done:
+            found = frame[at : at + _TIME_END]
+            is_next = found[:_NUMBERS_END] == _NUMBERS % (self.stream, self._next)
+            if is_next and frame[at + _TIME_END : at + _TIME_END + 2] == b' "' and not self.done:
                 self._next += 1
                 self.received += 1
-                self._note_lag(token, now_us)
+                self._note_lag(found, now_us)
             else:
                 self._unusual(frame, now_us)
 
@@ -101,10 +116,10 @@ class StreamCheck:
         wrong = self.lost + self.reordered + self.doubled + self.damaged
         return self.finished and self.done and not wrong and not self._rest and self.error is None
 
-    def _note_lag(self, token: bytes, now_us: int) -> None:
+    def _note_lag(self, found: bytes, now_us: int) -> None:
         try:
             # A clock reading from another core may be a microsecond ahead of ours.
-            self.lags_us.append(max(0, now_us - int(token[_NUMBERS_END:_TIME_END])))
+            self.lags_us.append(max(0, now_us - int(found[_NUMBERS_END:_TIME_END])))
         except (ValueError, OverflowError):
             self.damaged += 1
 
@@ -119,7 +134,7 @@ class StreamCheck:
             self._decoded(frame.removeprefix(b"data: "), now_us)
 
     def _decoded(self, text: bytes, now_us: int) -> None:
-        """Frames without a token, tokens out of turn, and JSON that was written again by a translating relay."""
+        """Frames without a token, with several, out of turn, and JSON that a translating relay wrote in its own way."""
         try:
             event = msgspec.json.decode(text, type=dict[str, Any])
             if "error" in event:
@@ -133,10 +148,14 @@ class StreamCheck:
             self.damaged += 1
 
     def _choice(self, choice: Mapping[str, Any], now_us: int) -> None:
-        if token := choice["delta"].get("content"):
-            stream, number, _ = token.split("-")
-            self._out_of_turn(int(stream), int(number))
-            self._note_lag(token.encode(), now_us)
+        if content := choice["delta"].get("content"):
+            if not _TOKENS.fullmatch(content):
+                raise ValueError("content that is no tokens")
+            for at in range(0, len(content), _TOKEN_CHARS):
+                found = content[at : at + _TOKEN_CHARS]
+                stream, number, _ = found.split("-")
+                self._out_of_turn(int(stream), int(number))
+                self._note_lag(found.encode(), now_us)
         if choice.get("finish_reason") == "stop":
             self.finished = True
 

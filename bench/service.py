@@ -1,10 +1,13 @@
-"""The service under measurement: `penstock serve` with its embedded defaults, one tenant and one API key."""
+"""The service under measurement: `penstock serve` with its embedded defaults, one tenant and one API key.
+
+All its providers are the mock upstream: one whose answers are relayed, and one for each wire that is translated.
+"""
 
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +19,9 @@ from bench.process import plain_environment, running, until_ready
 
 _HEALTH = "/health"
 _MANAGEMENT_SECRET = "only-for-the-length-of-a-benchmark-run"
+_RELAYED = "mock"
+TRANSLATED = ("openai_responses", "anthropic", "gemini", "bedrock")
+"""Names of wires, and of the providers that speak them."""
 
 
 class Service(NamedTuple):
@@ -26,27 +32,39 @@ class Service(NamedTuple):
 
 
 def environment(state: Path, port: int, upstream_port: int) -> dict[str, str]:
-    """What configures the service: one provider, the mock upstream, with one model."""
-    base_url = f"http://127.0.0.1:{upstream_port}/v1"
-    provider = {"type": "openai-compatible", "baseUrl": base_url, "apiKeys": ["k"]}
+    """What configures the service: providers that all are the mock upstream, with one model each."""
     features = ["conversations", "reviews", "actions"]
-    model = {"id": "mock", "provider": "mock", "description": "", "features": features}
+    providers = _providers(f"http://127.0.0.1:{upstream_port}")
+    models = [{"id": "mock", "provider": key, "description": "", "features": features} for key in providers]
     return plain_environment(
         HOST="127.0.0.1",
         PORT=str(port),
         STATE_DIR=str(state),
         LOG_LEVEL="40",
         ENVIRONMENTS_MANAGEMENT_SECRET_KEY=_MANAGEMENT_SECRET,
-        PROVIDERS=msgspec.json.encode({"mock": provider}).decode(),
-        MODELS=msgspec.json.encode([model]).decode(),
+        PROVIDERS=msgspec.json.encode(providers).decode(),
+        MODELS=msgspec.json.encode(models).decode(),
     )
 
 
-def target(env: dict[str, str]) -> Target:
-    """Make a tenant and an API key, and say how to call the service with them."""
+def _providers(address: str) -> dict[str, dict[str, Any]]:
+    """Nothing is sent to anybody else, and the mock checks no key and no signature."""
+    aws = {"accessKeyId": "AKIABENCHBENCHBENCH0", "secretAccessKey": "bench"}
+    return {
+        _RELAYED: {"type": "openai-compatible", "baseUrl": f"{address}/v1", "apiKeys": ["k"]},
+        "openai_responses": {"type": "openai", "api": "responses", "baseUrl": f"{address}/v1", "apiKeys": ["k"]},
+        "anthropic": {"type": "anthropic", "baseUrl": address, "apiKeys": ["k"]},
+        "gemini": {"type": "google", "baseUrl": f"{address}/v1beta", "apiKeys": ["k"]},
+        "bedrock": {"type": "bedrock", "region": "eu-central-1", "baseUrl": address, "credentials": aws},
+    }
+
+
+def targets(env: dict[str, str]) -> tuple[Target, Sequence[Target]]:
+    """Make a tenant and an API key; how to call the relay with them, and each translated wire."""
     tenant = _command(env, "tenant", "create", "bench", "--json")
     key = _command(env, "api-key", "create", "--tenant", tenant["id"], "--name", "bench", "--json")
-    return Target("penstock", int(env["PORT"]), "/oai/v1/chat/completions", "mock/mock", key["key"])
+    relay = Target("penstock", int(env["PORT"]), "/oai/v1/chat/completions", f"{_RELAYED}/mock", key["key"])
+    return relay, [relay._replace(name=wire, model=f"{wire}/mock") for wire in TRANSLATED]
 
 
 def _command(env: dict[str, str], *words: str) -> dict[str, Any]:

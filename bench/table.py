@@ -1,4 +1,4 @@
-"""Figures as a Markdown table, with the machine they come from and the targets of the architecture."""
+"""Figures as Markdown tables, with the machine they come from and the targets of the architecture."""
 
 import os
 import platform
@@ -10,8 +10,12 @@ from math import isnan
 from pathlib import Path
 
 from bench.measure import BUSY_RATE, CALM_RATE, CHUNK_STREAMS, MANY_RATE, MANY_STREAMS, Figures, Plan
+from bench.service import TRANSLATED
 
 SUBJECTS = ("direct", "nginx", "penstock")
+CHUNK_TARGET_US = 25
+_BUSY = f"{CHUNK_STREAMS} streams × {BUSY_RATE} chunks/s"
+_CALM = f"{CHUNK_STREAMS} streams × {CALM_RATE} chunks/s"
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ ROWS = (
     Row("added_p99_us", "… p99, µs"),
     Row("first_p50_us", "added time to first token, 1 stream: p50, µs", 0, 1000),
     Row("first_p99_us", "… p99, µs"),
-    Row("busy_cpu_us", f"{CHUNK_STREAMS} streams × {BUSY_RATE} chunks/s: CPU per chunk, µs", 1, 25),
-    Row("calm_cpu_us", f"{CHUNK_STREAMS} streams × {CALM_RATE} chunks/s: CPU per chunk, µs", 1),
+    Row("busy_cpu_us", f"{_BUSY}: CPU per chunk, µs", 1, CHUNK_TARGET_US),
+    Row("calm_cpu_us", f"{_CALM}: CPU per chunk, µs", 1),
     Row("many_lost", f"{MANY_STREAMS} streams × {MANY_RATE} chunks/s: chunks lost", 0, 0),
     Row("many_misplaced", "… chunks reordered, doubled or damaged", 0, 0),
     Row("many_whole", "… streams whole, to the terminator"),
@@ -57,24 +61,52 @@ ROWS = (
 _NOT_A_RATIO = {"many_lost", "many_misplaced", "many_whole"}
 
 
-def render(figures: Figures, faults: Sequence[str], plan: Plan, load: float) -> str:
-    """The whole report: machine, table, how it was measured, and what went wrong.
+def render(figures: Figures, faults: Sequence[str], plan: Plan, load: float, *, only_wires: bool = False) -> str:
+    """The whole report: machine, tables, how it was measured, and what went wrong.
 
     `load` is the machine's load just before the run. CPU time grows on a busy machine, because caches are shared.
     """
     busy = " **Others were using this machine: do not quote these figures.**" if load > 0.5 else ""
-    lines = [
-        f"Machine: {machine()}; load before the run {load:.1f}.{busy}",
-        "",
-        "| | " + " | ".join(SUBJECTS) + " | penstock ÷ nginx | target |",
-        "|---|" + "---:|" * (len(SUBJECTS) + 1) + "---|",
-        *(_line(row, figures.get(row.measure, {})) for row in ROWS),
-        "",
-        _notes(figures, plan),
-    ]
+    lines = [f"Machine: {machine()}; load before the run {load:.1f}.{busy}", ""]
+    if not only_wires:
+        lines += [*_compared(figures), "", _notes(figures, plan), ""]
+    lines += [*_by_wire(figures), "", _wire_notes(plan)]
     if faults:
         lines += ["", "**Faults**", "", *(f"* {fault}" for fault in faults)]
     return "\n".join(lines) + "\n"
+
+
+def _compared(figures: Figures) -> list[str]:
+    return [
+        "| | " + " | ".join(SUBJECTS) + " | penstock ÷ nginx | target |",
+        "|---|" + "---:|" * (len(SUBJECTS) + 1) + "---|",
+        *(_line(row, figures.get(row.measure, {})) for row in ROWS),
+    ]
+
+
+def _by_wire(figures: Figures) -> list[str]:
+    names = {"penstock": "openai_chat, relayed"} | {wire: f"{wire}, translated" for wire in TRANSLATED}
+    busy, calm = (figures.get(measure, {}) for measure in ("busy_cpu_us", "calm_cpu_us"))
+    return [
+        f"| CPU per chunk by wire, µs | {_BUSY} | ÷ relay | {_CALM} | ÷ relay | target, busy |",
+        "|---|" + "---:|" * 4 + "---|",
+        *(
+            f"| {name} | {_of_wire(busy, subject)} | {_of_wire(calm, subject)} | {_met(busy.get(subject))} |"
+            for subject, name in names.items()
+        ),
+    ]
+
+
+def _of_wire(values: dict[str, float], subject: str) -> str:
+    ours, relay = values.get(subject), values.get("penstock")
+    ratio = f"{ours / relay:.2f}" if ours is not None and relay else ""
+    return f"{_number(ours, 1)} | {ratio}"
+
+
+def _met(us: float | None) -> str:
+    if us is None:
+        return f"≤ {CHUNK_TARGET_US}"
+    return f"≤ {CHUNK_TARGET_US}: {'met' if us <= CHUNK_TARGET_US else 'missed'}"
 
 
 def _line(row: Row, values: dict[str, float]) -> str:
@@ -107,10 +139,17 @@ def _notes(figures: Figures, plan: Plan) -> str:
     per_chunk = figures.get("busy_driver_us", {}).get("direct", float("nan"))
     return (
         f"One process of each; penstock with its embedded defaults. Whole answers: median of {plan.rounds} × "
-        f"{plan.loop_s:g} s. Chunks: {plan.chunks_s} s. Many streams: {plan.streams_s} s. Memory: {plan.held} open "
-        f"streams. CPU is user and system time of the process and its children; a chunk's includes its share of "
-        f"opening the stream. In the rows of added time, `direct` is the upstream's own time. "
-        f"The driver itself used {driver:.1f} µs per whole answer and {per_chunk:.1f} µs per chunk."
+        f"{plan.loop_s:g} s. Chunks: {plan.chunks_s} s. Many streams: {plan.streams_s} s, the others "
+        f"{plan.yardstick_s} s. Memory: {plan.held} open streams. CPU is user and system time of the process and its "
+        f"children; a chunk's includes its share of opening the stream. In the rows of added time, `direct` is the "
+        f"upstream's own time. The driver used {driver:.1f} µs per whole answer and {per_chunk:.1f} µs per chunk."
+    )
+
+
+def _wire_notes(plan: Plan) -> str:
+    return (
+        f"By wire: the same process and client, chat completions streamed for {plan.chunks_s} s; the upstream speaks "
+        "the wire, and every chunk is checked as it reaches the client."
     )
 
 

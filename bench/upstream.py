@@ -1,6 +1,7 @@
-"""A mock OpenAI-compatible upstream that costs next to nothing: `python -m bench.upstream` prints its port.
+"""A mock upstream that costs next to nothing: `python -m bench.upstream` prints its port.
 
-The last message of a request steers a streamed answer with words such as `bench chunks=100 rate=30 stream=7`:
+It speaks the format of the path that it is asked at (`bench/formats.py`), and looks at nothing in a request but for
+this: the last text steers a streamed answer with words such as `bench chunks=100 rate=30 stream=7`.
 
 * `chunks` how many (default 16), `rate` per second (0, the default: all at once), `stream` the number in each token;
 * `wait` milliseconds before the first chunk;
@@ -15,28 +16,23 @@ import re
 import sys
 import time
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 import httptools
 import msgspec
 
 from bench import frames
+from bench.formats import CHAT, Ending, Format, format_of
 
 MAX_CHUNKS = 100_000
+_SCRIPT = re.compile(rb"bench((?: \w+=\d+)+)")
 _WORDS = re.compile(r"(\w+)=(\d+)")
-_STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n"
-    b"transfer-encoding: chunked\r\n\r\n"
-)
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 _JSON = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
 _ANSWER = _JSON % (b"200 OK", len(frames.ANSWER), frames.ANSWER)
-_REFUSAL_BODY = b'{"error":{"message":"not a chat completion","type":"invalid_request_error"}}'
+_REFUSAL_BODY = b'{"error":{"message":"nothing that is answered here","type":"invalid_request_error"}}'
 _REFUSAL = _JSON % (b"400 Bad Request", len(_REFUSAL_BODY), _REFUSAL_BODY)
-
-
-class _Message(msgspec.Struct, gc=False):
-    content: Any = ""
 
 
 class _StreamOptions(msgspec.Struct, gc=False):
@@ -44,7 +40,6 @@ class _StreamOptions(msgspec.Struct, gc=False):
 
 
 class _Body(msgspec.Struct, gc=False):
-    messages: list[_Message]
     stream: bool = False
     stream_options: _StreamOptions | None = None
 
@@ -65,10 +60,10 @@ class _Script(msgspec.Struct, gc=False, kw_only=True):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-def _script(body: _Body) -> _Script:
-    content = body.messages[-1].content
-    text = content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-    words = {name: int(value) for name, value in _WORDS.findall(text)}
+def _script(raw: bytes, body: _Body) -> _Script:
+    """What the last text of a request asks for, wherever its format has it: later texts come later in the body."""
+    told = _SCRIPT.findall(raw)
+    words = {name: int(value) for name, value in _WORDS.findall(told[-1].decode())} if told else {}
     script = msgspec.convert(words, _Script)
     script.chunks = min(script.chunks, MAX_CHUNKS)
     script.with_usage = body.stream_options is not None and body.stream_options.include_usage
@@ -86,6 +81,9 @@ class _Upstream(asyncio.Protocol):
         self._loop = loop
         self._parser = httptools.HttpRequestParser(self)
         self._body: list[bytes] = []
+        self._target = b""
+        self._format = CHAT
+        self._text = bytearray()
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -103,24 +101,31 @@ class _Upstream(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._body = []
+        self._target = b""
+
+    def on_url(self, target: bytes) -> None:
+        self._target += target
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        spoken, raw = format_of(self._target), b"".join(self._body)
         try:
-            body = _decode(b"".join(self._body))
-            script = _script(body) if body.stream else None
-        except (msgspec.DecodeError, LookupError, AttributeError):
+            body = _decode(raw)
+            is_stream = body.stream or spoken.always_streams
+            script = _script(raw, body) if is_stream else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
             self._transport.write(_REFUSAL)
             return
-        if script is None:
-            self._transport.write(_ANSWER)
+        if script is not None:
+            self._begin(script, spoken)
         else:
-            self._begin(script)
+            self._transport.write(_ANSWER if spoken is CHAT else _REFUSAL)
 
-    def _begin(self, script: _Script) -> None:
-        self._script = script
+    def _begin(self, script: _Script, spoken: Format) -> None:
+        self._script, self._format = script, spoken
+        self._text.clear()
         self._number = 0
         if script.wait:
             self._timer = self._loop.call_later(script.wait / 1000, self._first)
@@ -129,7 +134,8 @@ class _Upstream(asyncio.Protocol):
 
     def _first(self) -> None:
         self._started_at = self._loop.time()
-        head = _STREAM_HEAD + _framed(frames.ROLE)
+        opening = b"".join(_framed(frame) for frame in self._format.opening)
+        head = _STREAM_HEAD % self._format.content_type + opening
         if self._script.rate:
             self._transport.write(head)
             self._step()
@@ -161,14 +167,16 @@ class _Upstream(asyncio.Protocol):
             number += 1
         elif number == script.swap + 1 and script.swap >= 0:
             number -= 1
-        data = _framed(frames.chunk(script.stream, number, now_us))
-        if number == script.damage:
-            return data.replace(b"%06d-" % number, b"%06d-" % (number + script.chunks))
-        return data * 2 if number == script.double else data
+        shown = number + script.chunks if number == script.damage else number
+        token = frames.token(script.stream, shown, now_us)
+        times = 2 if number == script.double else 1
+        if self._format.repeats_text:
+            self._text += token * times
+        return _framed(self._format.delta(token, number)) * times
 
     def _tail(self) -> bytes:
-        usage = _framed(frames.usage(self._script.chunks)) if self._script.with_usage else b""
-        return _framed(frames.FINISH) + usage + _framed(frames.DONE) + _LAST_CHUNK
+        end = Ending(self._script.chunks, bytes(self._text), self._script.with_usage)
+        return b"".join(_framed(frame) for frame in self._format.ending(end)) + _LAST_CHUNK
 
 
 async def listen(port: int = 0) -> asyncio.Server:
