@@ -45,6 +45,13 @@ _BAD_KEY = re.compile(r"API key (?:not valid|expired)", re.IGNORECASE)
 _NO_KEYS_HERE = re.compile(r"expected oauth ?2 access token", re.IGNORECASE)
 _POLICY = re.compile(r"constraints/\w|organi[sz]ation policy", re.IGNORECASE)
 _NO_TOOLS = re.compile(r"function calling is not (?:enabled|supported)", re.IGNORECASE)
+_ABOUT_KEY = frozenset(
+    {
+        *("SERVICE_DISABLED", "CONSUMER_SUSPENDED", "CONSUMER_INVALID", "BILLING_DISABLED", "USER_PROJECT_DENIED"),
+        *("API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_IP_ADDRESS_BLOCKED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
+    }
+)
+"""Reasons that hold for whatever is asked with this key or of this project."""
 _ABOUT_ACCOUNT = re.compile(r"billing|location", re.IGNORECASE)
 
 
@@ -136,7 +143,7 @@ def _judge_key(failure: Failure, reason: str | None) -> None:
     elif reason == "API_KEY_SERVICE_BLOCKED":
         failure.other_key = True
         failure.key_effect = None if "aiplatform" in failure.raw else "bad"  # there is a second path (8.2)
-    elif reason is not None:
+    elif reason in _ABOUT_KEY:
         failure.other_key, failure.key_effect = True, "bad"
 
 

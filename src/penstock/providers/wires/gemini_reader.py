@@ -38,6 +38,7 @@ from penstock.providers.wires.openai_reader import DONE, is_json_body, too_deep,
 from penstock.providers.wires.openai_usage import estimated
 from penstock.providers.wires.tool_names import wire_names
 
+_BLANK_LINE = b"\r\n\r\n"
 _UNSPECIFIED = "_UNSPECIFIED"
 """How words of this format end that say nothing."""
 # An unknown reason is a stop: the answer has ended, that much is sure.
@@ -169,16 +170,10 @@ class GeminiReader:
     # --- from bytes to frames ----------------------------------------------------------------------------------------
 
     def _feed(self, data: bytes, deltas: list[Delta]) -> None:
-        # One whole event per read, with CRLF, is what a stream of tokens looks like.
-        if (
-            data[-4:] == b"\r\n\r\n"
-            and data[:6] == b"data: "
-            and self._events.is_between
-            and data.find(b"\r") == len(data) - 4
-            and data.find(b"\n") == len(data) - 3
-            and (frame := plain_frame(data[6:-4])) is not None
-        ):
-            self._read_frame(frame, deltas)
+        # Whole events and nothing else are what a read of a stream of tokens brings.
+        if data[-4:] == _BLANK_LINE and self._events.is_between and (frames := _plain_frames(data)) is not None:
+            for frame in frames:
+                self._read_frame(frame, deltas)
             return
         if not self._sniffed and not self._sniff(data):
             return
@@ -358,6 +353,16 @@ class GeminiReader:
         self.complete = self.terminated = True
         deltas.append(self.usage)
         deltas.append(Finish(self.finish, self._raw_finish, self._finish_detail))
+
+
+def _plain_frames(data: bytes) -> list[Frame] | None:
+    """The frames in `data` when it has data lines alone, one for each event, and all are as documented."""
+    frames = []
+    for block in data[:-4].split(_BLANK_LINE):
+        if block[:6] != b"data: " or b"\n" in block or b"\r" in block or (frame := plain_frame(block[6:])) is None:
+            return None
+        frames.append(frame)
+    return frames
 
 
 def _arguments(raw: bytes) -> str:
