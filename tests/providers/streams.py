@@ -66,6 +66,12 @@ def ends(usage: Usage = USED, reason: FinishReason = "stop", raw: str | None = "
 TAIL = STOP + USAGE_CHUNK + DONE
 HI_ENDS: list[Delta] = [TextDelta("Hi"), *ends()]
 
+FILTER_IS_SILENT = {"hate": {"filtered": False, "severity": "safe"}}
+FILTER_STRIKES = FILTER_IS_SILENT | {
+    "self_harm": {"filtered": True, "severity": "high"},
+    "jailbreak": {"filtered": True, "detected": True},
+}
+
 SAMPLES: dict[str, Sample] = {
     "as OpenAI sends it": Sample(
         chunk(
@@ -293,6 +299,29 @@ SAMPLES: dict[str, Sample] = {
             Warning_("TOOL_ARGUMENTS_INVALID", "The model wrote arguments of `f` that are not JSON."),
             *ends(reason="tool_calls", raw="stop"),
         ],
+    ),
+    "as Azure sends it": Sample(
+        event({"id": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
+        + chunk({"content": "Hi"}, content_filter_results={})
+        + event({"choices": [{"index": 0, "delta": {"content": ""}, "content_filter_results": FILTER_IS_SILENT}]})
+        + event({"choices": [{"index": 0, "delta": None, "content_filter_results": FILTER_IS_SILENT}]})
+        + STOP
+        + event({"choices": [{"index": 0, "content_filter_offsets": {"check_offset": 1}}]})
+        + USAGE_CHUNK
+        + DONE,
+        HI_ENDS,
+    ),
+    "Azure's filter strikes after the end": Sample(
+        HI + STOP + event({"choices": [{"index": 0, "content_filter_results": FILTER_STRIKES}]}) + USAGE_CHUNK + DONE,
+        [TextDelta("Hi"), USED, Finish("content_filter", "content_filter", "self harm (high), jailbreak")],
+    ),
+    "Azure's filter strikes together with text": Sample(
+        event({"choices": [{"index": 0, "delta": {"content": "Hi"}, "content_filter_results": FILTER_STRIKES}]}) + TAIL,
+        [TextDelta("Hi"), USED, Finish("content_filter", "content_filter", "self harm (high), jailbreak")],
+    ),
+    "details of reasoning alone": Sample(
+        chunk({"reasoning_details": [{"type": "reasoning.text", "text": "Hm", "index": 0}]}) + HI + TAIL,
+        [ReasoningDelta("Hm"), *HI_ENDS],
     ),
     "a whole document although a stream was asked for": Sample(
         json.dumps(

@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import UpstreamError
-from penstock.providers.base import Delta, Finish, Quirks, TextDelta, Tool, ToolDelta, Usage
+from penstock.providers.base import (
+    Delta,
+    Finish,
+    Opaque,
+    OpaqueDelta,
+    Quirks,
+    ReasoningDelta,
+    TextDelta,
+    Tool,
+    ToolDelta,
+    Usage,
+)
 from penstock.providers.failures import ContextTooLong, Failure, ModelFailed, ShapeMismatch, Truncated
 from penstock.providers.wires.openai_reader import ChatReader
 from penstock.providers.wires.openai_thinking import ThinkSplitter
@@ -22,7 +33,9 @@ from tests.providers.streams import (
     SAMPLES,
     STOP,
     TAIL,
+    USED,
     chunk,
+    counts,
     cuts,
     tool,
     until_failure,
@@ -174,6 +187,110 @@ def test_broken_utf8_becomes_replacement_characters() -> None:
 def test_a_finish_reason_that_means_failure_raises() -> None:
     with pytest.raises(ModelFailed):
         read([chunk({}, "error").encode()])
+
+
+DETAIL = {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0}
+SEALED = {"type": "reasoning.encrypted", "data": "x", "id": "r", "index": 1}
+KEPT: dict[str, tuple[str, list[str], dict[str, Any] | None]] = {
+    "pieces of one block of OpenRouter become one": (
+        "reasoning_details",
+        [
+            chunk({"reasoning": "Let", "reasoning_details": [DETAIL | {"text": "Let"}]}),
+            chunk({"reasoning": " me", "reasoning_details": [DETAIL | {"text": " me", "signature": None}]}),
+            chunk({"reasoning_details": [DETAIL | {"signature": "Et8B"}, SEALED]}),
+        ],
+        {"reasoning_details": [DETAIL | {"text": "Let me", "signature": "Et8B"}, SEALED]},
+    ),
+    "blocks without an index stay apart": (
+        "reasoning_details",
+        [chunk({"reasoning_details": [{"type": "reasoning.text", "text": "a"}] * 2})],
+        {"reasoning_details": [{"type": "reasoning.text", "text": "a"}] * 2},
+    ),
+    "a chunk of Mistral's thinking becomes one with the next": (
+        "thinking",
+        [
+            chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Let"}]}]}),
+            chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": " me"}], "closed": True}]}),
+            chunk({"content": [{"type": "text", "text": "Hi"}]}),
+        ],
+        {"thinking": [{"type": "thinking", "thinking": [{"type": "text", "text": "Let me"}], "closed": True}]},
+    ),
+    "DeepSeek's thoughts beside a call": (
+        "reasoning_content",
+        [chunk({"reasoning_content": "Let"}), chunk({"reasoning_content": " me"}), chunk(tool("{}", id="a", name="f"))],
+        {"reasoning_content": "Let me"},
+    ),
+    "DeepSeek's thoughts without a call": ("reasoning_content", [chunk({"reasoning_content": "Let"}), HI], None),
+    "thoughts of others": ("", [chunk({"reasoning_content": "Let", "reasoning_details": [SEALED]}), HI], None),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_a_vendor_wants_back_is_kept_whole(name: str) -> None:
+    kind, chunks, block = KEPT[name]
+    stream = ("".join(chunks) + TAIL).encode()
+    quirks = Quirks(thoughts=kind or None)  # type: ignore[arg-type]
+    for pieces in cuts(stream):
+        kept = [one.opaque for one in read(pieces, model="m", quirks=quirks) if isinstance(one, OpaqueDelta)]
+        assert kept == ([] if block is None else [Opaque("openai_chat", "m", block)])
+
+
+@pytest.mark.parametrize(
+    "model, text, reasoning, answer",
+    [
+        ("deepseek-r1:8b", "Hm.</think>\n\nHi", "Hm.", "Hi"),
+        ("Qwen/Qwen3-4B-Thinking-2507", "Hm.</think>Hi", "Hm.", "Hi"),
+        ("qwq-32b", "<think>Hm.</think>Hi", "Hm.", "Hi"),
+        ("qwq-32b", "Hi there", "Hi there", "Hi there"),
+        ("llama", "Hm.</think>Hi", "", "Hm.</think>Hi"),
+    ],
+)
+def test_families_whose_templates_open_the_thought_begin_inside_it(
+    model: str, text: str, reasoning: str, answer: str
+) -> None:
+    for size in (1, 3, 100):
+        chunks = "".join(chunk({"content": text[at : at + size]}) for at in range(0, len(text), size))
+        deltas = read([(chunks + TAIL).encode()], model=model)
+        assert "".join(one.text for one in deltas if isinstance(one, ReasoningDelta)) == reasoning
+        assert "".join(one.text for one in deltas if isinstance(one, TextDelta)) == answer
+
+
+def test_a_parsed_thought_settles_that_the_text_is_text() -> None:
+    deltas = read([(chunk({"reasoning_content": "Hm"}) + HI + TAIL).encode()], model="deepseek-r1")
+    assert deltas[:2] == [ReasoningDelta("Hm"), TextDelta("Hi")]
+
+
+@pytest.mark.parametrize(
+    "cost, text",
+    [(0.000012, "0.000012"), (1, "1"), ("0.10", "0.10"), (True, None), ("x", None), ("1e99", None), ([], None)],
+)
+def test_what_a_router_says_that_it_costs_is_kept_as_digits(cost: object, text: str | None) -> None:
+    deltas = read([(HI + chunk(finish="stop", usage=counts(cost=cost)) + DONE).encode()])
+    usage = next(one for one in deltas if isinstance(one, Usage))
+    assert usage.upstream_cost == text
+
+
+def test_groqs_broken_tool_call_may_be_tried_once_more() -> None:
+    for stream in (ERROR_SHAPES["groq"], HI + ERROR_SHAPES["groq"]):
+        reader = ChatReader()
+        until_failure(reader, [stream.encode()])
+        assert isinstance(reader.failure, ModelFailed)
+        assert reader.failure.same_key_once
+
+
+@pytest.mark.parametrize("pieces", [["Hello END and"], ["Hello E", "ND"], list("Hello END")])
+def test_a_stop_sequence_that_the_model_was_not_sent_ends_the_answer(pieces: list[str]) -> None:
+    reader = ChatReader(stop=["END"])
+    deltas = [delta for piece in pieces for delta in reader.feed(chunk({"content": piece}).encode())]
+    assert "".join(one.text for one in deltas if isinstance(one, TextDelta)) == "Hello "
+    assert deltas[-1] == Finish("stop", "stop")
+    assert reader.terminated
+
+
+def test_a_stop_sequence_in_a_whole_document_ends_it_there() -> None:
+    message = {"role": "assistant", "content": "Hello END and"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "length"}], "usage": counts()}
+    assert read([json.dumps(body).encode()], stop=["END"]) == [TextDelta("Hello "), USED, Finish("stop", "stop")]
 
 
 HOSTILE = [
