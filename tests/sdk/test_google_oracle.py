@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google import genai
 from google.genai import errors, types
+from google.oauth2.credentials import Credentials
 
 from penstock.errors import UpstreamError
 from penstock.providers.base import (
@@ -25,8 +26,9 @@ from penstock.providers.base import (
 from penstock.providers.failures import CredentialsRefused, Failure, RateLimited, Unreachable
 from penstock.providers.wires.gemini import WIRE
 from tests.fakes.dialects.base import Asked, SaidTool, Says
-from tests.fakes.dialects.google import GOOGLE, KEY
+from tests.fakes.dialects.google import GOOGLE, KEY, VERTEX
 from tests.fakes.dialects.google_rules import in_camel_case
+from tests.fakes.dialects.vertex_tokens import LOCATION, PROJECT, token_for
 from tests.fakes.provider_server import Breaks, ProviderServer, Refuses, serving
 
 MODEL = GOOGLE.model
@@ -240,3 +242,23 @@ def test_the_sdk_and_our_wire_both_see_an_error_inside_a_stream(client: genai.Cl
         reader.end()
     assert isinstance(ours.value, Unreachable)
     assert ours.value.upstream_status == 500
+
+
+# --- Vertex ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_sdk_finds_our_fake_of_vertex_where_it_should_be() -> None:
+    with serving(VERTEX) as (vertex,):
+        vertex.plays(Says(pieces=("Grüß ", "Gott")))
+        client = genai.Client(
+            vertexai=True,
+            project=PROJECT,
+            location=LOCATION,
+            credentials=Credentials(token_for("me@p.test")),  # type: ignore[no-untyped-call]
+            http_options=types.HttpOptions(base_url=vertex.url, timeout=30_000, client_args={"trust_env": False}),
+        )
+        said = heard(client.models.generate_content_stream(model=VERTEX.model, contents="Hi"))
+        client.close()
+        assert said["text"] == "Grüß Gott"
+        assert [one.credential for one in vertex.asked] == ["me@p.test"]
+        assert not vertex.faults
