@@ -6,7 +6,7 @@ test must look at.
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesParser
@@ -47,7 +47,7 @@ class Asked:
 class Reply:
     """A body in several pieces is sent in chunks. `cut` leaves out the last chunk."""
 
-    body: bytes | Sequence[bytes] = b""
+    body: bytes | Iterable[bytes] = b""
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
@@ -70,6 +70,8 @@ class MediaServer:
         self.faults: list[str] = []
         self.at_once = self.most_at_once = 0
         self._scripted: list[Reply] = []
+        self.cancelled = threading.Event()
+        """An answer was cut short by the client."""
         self._lock = threading.Lock()
 
     @property
@@ -84,6 +86,7 @@ class MediaServer:
         self.seen.clear()
         self.faults.clear()
         self._scripted.clear()
+        self.cancelled.clear()
         self.most_at_once = 0
 
     def answer(self, asked: Asked) -> Reply:
@@ -136,6 +139,13 @@ def _handler(server: MediaServer) -> type[BaseHTTPRequestHandler]:
             self._serve()
 
         def _serve(self) -> None:
+            try:
+                self._answer()
+            except ConnectionError:
+                server.cancelled.set()
+                self.close_connection = True
+
+        def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             path, _, query = self.path.partition("?")

@@ -35,5 +35,5 @@ def client_of(service: Service, **more: Any) -> OpenAI:
 
 def metric(service: Service, request_id: str) -> dict[str, Any]:
     """The metric log line of a request."""
-    found: dict[str, Any] = json.loads(service.wait_for_log(f'"{request_id}"'))
+    found: dict[str, Any] = json.loads(service.wait_for_log(f'"traceId":"{request_id}","bytesOut"'))
     return found

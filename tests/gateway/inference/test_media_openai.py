@@ -2,12 +2,13 @@
 process."""
 
 import struct
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from openai import BadRequestError, NotFoundError, OpenAI, PermissionDeniedError
+from openai import BadRequestError, InternalServerError, NotFoundError, OpenAI, PermissionDeniedError
 from openai._legacy_response import HttpxBinaryResponseContent
 
 from tests.fakes.media_openai import EVENTS, PNG, SOUND, mistral, openai, packed, qwen, relative, vector_of
@@ -43,6 +44,8 @@ def house(servers: list[MediaServer]) -> Iterator[Service]:
         ("azure", "my-embeddings", ["embeddings"]),
         ("local", "nomic", ["embeddings"]),
         ("qwen", "text-embedding-v4", ["embeddings"]),
+        ("qwen", "shared", ["embeddings"]),
+        ("local", "shared", ["embeddings"]),
         ("mistral", "mistral-embed", ["embeddings"]),
     ]
     with media_service(providers, models, SSE_KEEPALIVE_SECONDS="0.2") as service:
@@ -126,6 +129,24 @@ def qwen_ten() -> Reply:
     return as_json({"data": [{"embedding": [1.0], "index": index} for index in range(10)]})
 
 
+def test_another_backend_answers_when_the_first_one_fails(
+    house: Service, client: OpenAI, servers: list[MediaServer]
+) -> None:
+    servers[2].plays(as_json({"error": {"message": "boom"}}, 500))
+    raw = client.embeddings.with_raw_response.create(model="shared", input=["a"] * 25, encoding_format="float")
+    assert len(raw.parse().data) == 25
+    assert [len(one.json["input"]) for one in servers[1].seen] == [25]
+    line = metric(house, raw.headers["x-request-id"])
+    assert (line["model"], line["attempts"]) == ("local/shared", 2)
+
+
+def test_vectors_of_two_backends_are_never_mixed(client: OpenAI, servers: list[MediaServer]) -> None:
+    servers[2].plays(qwen_ten(), as_json({"error": {"message": "boom"}}, 500))
+    with pytest.raises(InternalServerError, match="boom"):
+        client.embeddings.create(model="shared", input=["a"] * 25, encoding_format="float")
+    assert servers[1].seen == []
+
+
 def test_dimensions_have_mistrals_name_at_mistral(client: OpenAI, servers: list[MediaServer]) -> None:
     client.embeddings.create(model="mistral-embed", input="x", dimensions=256)
     assert servers[3].seen[-1].json == {"model": "mistral-embed", "input": "x", "output_dimension": 256}
@@ -189,6 +210,12 @@ def test_a_key_of_one_model_may_use_that_one_only(house: Service, server: MediaS
         assert client.embeddings.create(model="embed-3", input="x").data
         with pytest.raises(PermissionDeniedError, match="ai:models:local:nomic"):
             client.embeddings.create(model="nomic", input="x")
+
+
+def test_a_model_that_only_makes_vectors_is_not_shown_in_the_editor(house: Service, client: OpenAI) -> None:
+    shown = httpx.get(house.url + "/v1/models/1", headers=house.token_headers(permissions=["ai:models:*"])).json()
+    assert [one["id"] for one in shown["items"]] == ["agent-1", "gpt-4o"]
+    assert "main/embed-3" in [one.id for one in client.models.list()]
 
 
 def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
@@ -275,6 +302,27 @@ def test_a_stream_that_ends_too_early_ends_with_an_error(house: Service, server:
     body = {"model": "gpt-image-1", "prompt": "A cat", "stream": True}
     response = httpx.post(house.url + "/oai/v1/images/generations", json=body, headers=house.api_key_headers)
     assert "ended before the answer was complete" in response.text.split("\n\n")[1]
+
+
+def test_silence_between_events_is_filled_with_comments(house: Service, server: MediaServer) -> None:
+    heard = threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield EVENTS[0]
+        assert heard.wait(20)
+        yield from EVENTS[1:]
+
+    server.plays(Reply(slowly(), content_type="text/event-stream"))
+    body = {"model": "gpt-image-1", "prompt": "A cat", "stream": True}
+    with httpx.stream(
+        "POST", house.url + "/oai/v1/images/generations", json=body, headers=house.api_key_headers, timeout=30
+    ) as response:
+        found = b""
+        for piece in response.iter_raw():
+            found += piece
+            if b": keep-alive\n\n" in found:
+                heard.set()
+    assert found.replace(b": keep-alive\n\n", b"") == b"".join(EVENTS)
 
 
 # --- transcription ----------------------------------------------------------------------------------------------------
@@ -379,6 +427,21 @@ def test_sound_that_breaks_off_does_not_look_whole(house: Service, server: Media
             json={"model": "tts-1", "voice": "alloy", "input": "Hello"},
             headers=house.api_key_headers,
         )
+
+
+def test_a_client_that_hangs_up_frees_the_upstream(house: Service, server: MediaServer) -> None:
+    def without_end() -> Iterator[bytes]:
+        while True:
+            yield b"\x00" * 65_536
+
+    server.plays(Reply(without_end(), content_type="audio/mpeg"))
+    body = {"model": "tts-1", "voice": "alloy", "input": "Hello"}
+    with httpx.stream(
+        "POST", house.url + "/oai/v1/audio/speech", json=body, headers=house.api_key_headers, timeout=30
+    ) as response:
+        next(response.iter_raw())
+    assert server.cancelled.wait(20)
+    assert metric(house, response.headers["x-request-id"])["outcome"] == "client-abort"
 
 
 def test_an_error_instead_of_sound_is_an_error(client: OpenAI, server: MediaServer) -> None:
