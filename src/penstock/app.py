@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -19,12 +20,16 @@ from penstock.editor.conversations.api import conversation_routes
 from penstock.editor.conversations.service import Conversations
 from penstock.editor.models import model_routes as editor_model_routes
 from penstock.gateway.catalog.service import Catalog
+from penstock.gateway.catalog.snapshot import Snapshot
 from penstock.gateway.identity.secrets import MasterSecrets
 from penstock.gateway.identity.service import Identity
+from penstock.gateway.inference.attachments.extraction import Extraction
+from penstock.gateway.inference.attachments.preparing import Attachments
 from penstock.gateway.inference.media_api import media_calls
 from penstock.gateway.inference.media_document import MEDIA_OPERATIONS
 from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, model_routes
 from penstock.gateway.inference.openai_document import CHAT_OPERATION
+from penstock.gateway.inference.openai_thoughts import thoughts_box
 from penstock.gateway.inference.provider_health import provider_health
 from penstock.gateway.inference.service import Inference
 from penstock.http.document import describe
@@ -32,9 +37,11 @@ from penstock.http.door import Door
 from penstock.http.health import health_routes
 from penstock.http.incoming import Incoming
 from penstock.http.origins import Origins
+from penstock.http.outbound import Outbound
 from penstock.http.routes import install_handlers
 from penstock.kit.clock import SystemClock
 from penstock.providers.opening import open_provider_transport
+from penstock.providers.price_list import PriceList
 from penstock.providers.provider import Providers
 from penstock.settings import Settings
 from penstock.telemetry.logs import log
@@ -76,15 +83,22 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         stack.push_async_callback(coordination.aclose)
         await _reach(coordination, settings.server.startup_retry_s)
         management = settings.management_secret.reveal() if settings.management_secret else None
-        identity = Identity(
-            database, coordination.broadcast, MasterSecrets(settings.master_secrets()), management, clock
-        )
+        masters = settings.master_secrets()
+        identity = Identity(database, coordination.broadcast, MasterSecrets(masters), management, clock)
         await identity.check_secrets()
         catalog = Catalog(settings.catalog, settings.snapshot)
         providers = Providers(open_provider_transport, clock)
         stack.push_async_callback(providers.aclose)
-        inference = Inference(catalog, providers)
+        attachments = Attachments(Outbound(allow=map(str, settings.outbound_allow)), Extraction())
+        prices = PriceList()
+        inference = Inference(catalog, providers, attachments, prices)
+
+        async def load_prices(snapshot: Snapshot) -> None:
+            if any(map(prices.covers, snapshot.providers.values())):
+                await prices.load()
+
         catalog.on_change(lambda snapshot: providers.keep_only(snapshot.providers.values()))
+        catalog.on_change(load_prices)
         conversations = Conversations(
             database=database,
             catalog=catalog,
@@ -94,7 +108,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             lock_wait_s=settings.editor.lock_wait_s,
         )
         door = _door(settings, identity, catalog, providers, inference, conversations, database, coordination)
-        await stack.enter_async_context(_background(identity.watch, catalog.watch, conversations.watch))
+        works = (identity.watch, catalog.watch, conversations.watch, partial(load_prices, catalog.current))
+        await stack.enter_async_context(_background(*works))
         yield House(door, identity, catalog, database, coordination)
 
 
@@ -143,7 +158,13 @@ def _door(
     )
     router.include_router(model_routes(identity, catalog))
     describe(router, {CHAT_PATH: CHAT_OPERATION, **MEDIA_OPERATIONS})
-    chat = ChatCompletions(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
+    chat = ChatCompletions(
+        identity,
+        inference,
+        max_body_bytes=limits.max_body_bytes,
+        keep_alive_s=editor.keepalive_s,
+        thoughts=thoughts_box(settings.master_secrets()),
+    )
     media = media_calls(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
     return Door(
         calls={CHAT_PATH: chat, **media},

@@ -132,8 +132,9 @@ def _capabilities(caller: Caller, models: Sequence[Model]) -> dict[str, dict[str
         # There is no search to be had yet, whatever a model is set up for: a switch must not promise one.
         "webSearch": {"enabled": False, "allowed": allows("ai:conversations:webSearch")},
         "reasoning": {
-            "enabled": any(model.reasoning for model in models),
-            "allowed": allows("ai:conversations:reasoning"),
+            "enabled": any(model.reasons for model in models),
+            # A switch without effect is not offered (S055).
+            "allowed": allows("ai:conversations:reasoning") and any(model.reasons for model in models),
         },
     }
 

@@ -76,6 +76,14 @@ class PriceList:
         self._loading: asyncio.Task[_List] | None = None
         self._priced: dict[int, Priced] = {}
 
+    @staticmethod
+    def covers(config: ProviderConfig) -> bool:
+        """Whether loading may bring prices for this entry."""
+        if config.type != "openai-compatible":
+            return config.type in _PUBLISHERS
+        named = dict(config.details).get("flavor", "auto")
+        return (named if named != "auto" else flavour_of(config.base_url)) in _FLAVOURS
+
     @property
     def is_loaded(self) -> bool:
         return self._list is not None

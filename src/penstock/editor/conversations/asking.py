@@ -39,7 +39,7 @@ def checked(snapshot: Snapshot, caller: Caller, message: NewMessage) -> Asked:
     if wants_reasoning:
         caller.require(REASONING)
     able = candidates(snapshot, caller, message.model, FEATURE, reasoning=wants_reasoning)
-    can_reason = all(one.model.reasoning for one in able)
+    can_reason = all(one.model.reasons for one in able)
     if wants_reasoning and not can_reason:
         log.warning("reasoning was asked for and is not enabled", model=message.model)
     text = user_text(message.prompt, content)

@@ -25,7 +25,8 @@ _SAFE_WORDS = frozenset(
     privateKey accessKeyId secretAccessKey sessionToken betas ambientCredentials api flavor timeouts connectMs
     firstTokenMs idleMs totalMs proxy tls caFile verify id provider description recommended capabilities webSearch
     reasoning contextLimits maxContextLength maxFiles maxFileSize maxImageSize maxTotalFileSize maxTotalPdfFilePages
-    features true false null
+    features true false null privateKeyId tokenUri facts price contextTokens outputTokens images documents audio tools
+    structuredOutput input output cacheRead cacheWrite cacheWrite1h tiers aboveInput
     """.split()  # noqa: SIM905
 )
 _WINDOW = 60

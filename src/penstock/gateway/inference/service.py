@@ -6,17 +6,22 @@ It orders the stages; what each stage decides is decided in its own room.
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Sequence
-from typing import Generic, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
 from penstock.errors import UpstreamError
 from penstock.gateway.catalog.service import Catalog
+from penstock.gateway.catalog.snapshot import Backend
 from penstock.gateway.identity.caller import Caller
+from penstock.gateway.inference.attachments.preparing import Attachments
 from penstock.gateway.routing.candidates import Candidate, candidates
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
 from penstock.providers.failures import AllKeysResting, Failure, RateLimited
+from penstock.providers.price_list import PriceList
+from penstock.providers.prices import Charge, charge_of
 from penstock.providers.provider import Answer, Attempt, Attempts, Providers
 from penstock.telemetry.logs import log
 
@@ -36,6 +41,18 @@ class CallRecord(msgspec.Struct):
     """Every request that was sent for this call, with what became of it; the last one is the one that answered."""
     first_token_s: float | None = None
     usage: Usage | None = None
+    backend: Backend | None = None
+    """Who answered, or was asked last."""
+    prices: PriceList | None = None
+
+    @property
+    def charge(self) -> Charge | None:
+        """What the call cost by what is known of its usage; None: unpriced, or not over."""
+        if self.usage is None or self.backend is None:
+            return None
+        config, model = self.backend.provider, self.backend.upstream_model
+        listed = self.prices.price_of(config, model) if self.prices is not None else None
+        return charge_of(self.usage, override=self.backend.price, listed=listed)
 
     def log_fields(self) -> dict[str, object]:
         """The metric log's names (`spec/editor-api.md` 16.1); what is not known is left out."""
@@ -45,6 +62,7 @@ class CallRecord(msgspec.Struct):
         if self.usage is not None:
             fields["inputTokens"] = self.usage.input_tokens
             fields["outputTokens"] = self.usage.output_tokens
+            fields |= _cost_fields(self.charge, is_estimated=self.usage.estimated)
         if any(one.outcome != "ok" for one in self.tried):
             fields["tried"] = [_shown(one) for one in self.tried]
         return {name: value for name, value in fields.items() if value is not None}
@@ -66,10 +84,34 @@ class Served(Generic[Output]):
         self.answer.close()
 
 
+Prepare = Callable[[Call], Awaitable[Call]]
+"""Makes the files of a call ready for one model."""
+
+
+class CarriesFiles(ABC, Generic[Output]):
+    """A translation whose call may hold images, documents or sound."""
+
+    has_files: bool
+
+    @abstractmethod
+    async def prepared(self, prepare: Prepare) -> Translation[Output]:
+        """The same with files that were made ready; itself when nothing had to be done."""
+
+
 class Inference:
-    def __init__(self, catalog: Catalog, providers: Providers) -> None:
+    """Without `attachments` files go to the providers as they are; without `prices` only the operator's count."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        providers: Providers,
+        attachments: Attachments | None = None,
+        prices: PriceList | None = None,
+    ) -> None:
+        self._prices = prices
         self._catalog = catalog
         self._providers = providers
+        self._attachments = attachments
 
     async def begin(
         self,
@@ -109,11 +151,15 @@ class Inference:
     ) -> Answer[Output]:
         failure: UpstreamError | None = None
         record.tried = attempts.log
+        record.prices = self._prices
         for position, candidate in enumerate(found, start=1):
-            backend = candidate.backend
+            record.backend = backend = candidate.backend
             record.model, record.provider = candidate.model.slug, candidate.model.provider_key
             try:
-                return await self._providers.of(backend.provider).open(backend.upstream_model, translation, attempts)
+                ready = translation
+                if isinstance(translation, CarriesFiles) and translation.has_files:
+                    ready = await self._prepared(translation, backend)
+                return await self._providers.of(backend.provider).open(backend.upstream_model, ready, attempts)
             except UpstreamError as error:
                 if failure is None or not isinstance(error, AllKeysResting):
                     failure = error  # what made keys rest says more than that they do
@@ -124,6 +170,12 @@ class Inference:
             finally:
                 record.attempts = attempts.made
         raise AssertionError("candidates are never empty")
+
+    async def _prepared(self, translation: CarriesFiles[Output], backend: Backend) -> Translation[Output]:
+        attachments = self._attachments
+        if attachments is None:
+            return cast(Translation[Output], translation)
+        return await translation.prepared(lambda call: attachments.prepared(call, backend.facts))
 
     async def stream(
         self, caller: Caller, model: str, call: Call, *, feature: str, record: CallRecord
@@ -152,6 +204,19 @@ def _is_short(error: RateLimited) -> bool:
     return error.other_backend and error.retry_after_s is not None and error.retry_after_s <= _SHORT_WAIT_S
 
 
+def _cost_fields(charge: Charge | None, *, is_estimated: bool) -> dict[str, object]:
+    """An unknown price is said to be unknown; it is never zero."""
+    if charge is None:
+        return {"pricing": "unpriced"}
+    source = f"{charge.source} {charge.version}".strip()
+    return {
+        "pricing": "estimated" if is_estimated else "priced",
+        "costMicros": charge.micros,
+        "priceSource": source,
+        "pricedAs": charge.model or None,
+    }
+
+
 def _shown(one: Attempt) -> dict[str, object]:
     fields = {
         "provider": one.provider,
@@ -164,7 +229,7 @@ def _shown(one: Attempt) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-class _Neutral:
+class _Neutral(CarriesFiles[Sequence[Delta]]):
     """A neutral call, for any wire."""
 
     wire: str | None = None
@@ -173,6 +238,11 @@ class _Neutral:
         self._call = call
         self.has_tools = bool(call.tools)
         self.tools_optional = call.tools_optional
+        self.has_files = any(not isinstance(message.content, str) for message in call.messages)
+
+    async def prepared(self, prepare: Prepare) -> "_Neutral":
+        call = await prepare(self._call)
+        return self if call is self._call else _Neutral(call)
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         return wire.request(self._call, model, quirks)

@@ -58,7 +58,7 @@ def _for_agent(snapshot: Snapshot, caller: Caller, feature: str, *, reasoning: b
     if not may_use_agent(caller):
         raise MissingPermission((AGENT_PERMISSION,), caller.permissions)
     able = tuple(model for model in snapshot.for_feature(feature) if model.backends)
-    return tuple(model for model in able if model.reasoning) or able if reasoning else able
+    return tuple(model for model in able if model.reasons) or able if reasoning else able
 
 
 def _allowed(caller: Caller, models: tuple[Model, ...]) -> tuple[Model, ...]:
