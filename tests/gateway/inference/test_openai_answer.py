@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from penstock.errors import UpstreamError
-from penstock.gateway.inference.openai_answer import TranslatedStream, TranslatedWhole
+from penstock.gateway.inference.openai_answer import TranslatedWhole
 from penstock.gateway.inference.openai_chunks import Envelope, summed
+from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_thoughts import Thoughts, thoughts_box
 from penstock.providers.base import (
     Delta,

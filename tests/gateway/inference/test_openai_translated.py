@@ -228,6 +228,10 @@ def test_several_choices_are_as_many_calls(there: There) -> None:
     assert sorted(choice["message"]["content"] for choice in answer["choices"]) == ["a", "b", "c"]
     assert answer["usage"] == {"prompt_tokens": 21, "completion_tokens": 15, "total_tokens": 36}
     assert response.headers["x-penstock-attempts"] == "3"
+    request_id = response.headers["x-request-id"]
+    eventually(lambda: _attempts_logged(there, request_id) == [3])
+    line = next(line for line in there.service.logs if line.get("traceId") == request_id and "attempts" in line)
+    assert (line["inputTokens"], line["outputTokens"]) == (21, 15)
 
 
 def test_several_choices_are_streamed_together(there: There) -> None:

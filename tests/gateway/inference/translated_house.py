@@ -12,6 +12,7 @@ import httpx
 from tests.fakes.dialects.anthropic import ANTHROPIC
 from tests.fakes.dialects.base import Dialect, Says
 from tests.fakes.dialects.bedrock import BEDROCK
+from tests.fakes.dialects.google import GOOGLE
 from tests.fakes.dialects.openai_responses import ResponsesDialect
 from tests.fakes.openai_upstream import running_upstream
 from tests.fakes.provider_server import Breaks, ProviderServer, serving
@@ -27,7 +28,7 @@ class _Responses(ResponsesDialect):
         return {**super().entry(url, *keys), "api": "responses"}
 
 
-DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, BEDROCK, _Responses(kind="responses"))
+DIALECTS: tuple[Dialect, ...] = (ANTHROPIC, BEDROCK, GOOGLE, _Responses(kind="responses"))
 
 
 class House:

@@ -7,8 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from penstock.gateway.identity.caller import Caller
-from penstock.gateway.inference.openai_answer import TranslatedStream, TranslatedWhole
+from penstock.gateway.inference.openai_answer import TranslatedWhole
 from penstock.gateway.inference.openai_chunks import summed
+from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_translation import AnotherChoice, Asked, Relayed
 from penstock.gateway.inference.service import CallRecord, Inference, Served
 from penstock.providers.base import Usage

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from penstock.errors import InvalidRequest
-from penstock.gateway.inference.openai_answer import NeutralReader, TranslatedStream, TranslatedWhole
+from penstock.gateway.inference.openai_answer import NeutralReader, TranslatedWhole
 from penstock.gateway.inference.openai_call import read_call
 from penstock.gateway.inference.openai_chunks import DONE_FRAME, Envelope, summed
+from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
 from penstock.providers.wires.openai_relay import RelayStream
