@@ -20,7 +20,7 @@ from penstock.providers.base import (
     ToolDelta,
     Usage,
 )
-from penstock.providers.failures import ContextTooLong, Failure, ModelFailed, ShapeMismatch, Truncated
+from penstock.providers.failures import ContextTooLong, Failure, ModelFailed, Overloaded, ShapeMismatch, Truncated
 from penstock.providers.wires.openai_reader import ChatReader
 from penstock.providers.wires.openai_thinking import ThinkSplitter
 from penstock.providers.wires.tool_names import wire_names
@@ -184,9 +184,18 @@ def test_broken_utf8_becomes_replacement_characters() -> None:
     assert read([stream])[0] == TextDelta("a\ufffdb")
 
 
-def test_a_finish_reason_that_means_failure_raises() -> None:
-    with pytest.raises(ModelFailed):
-        read([chunk({}, "error").encode()])
+@pytest.mark.parametrize(
+    "reason, kind", [("error", ModelFailed), ("abort", ModelFailed), ("insufficient_system_resource", Overloaded)]
+)
+def test_a_finish_reason_that_means_failure_raises(reason: str, kind: type[Failure]) -> None:
+    with pytest.raises(kind):
+        read([chunk({}, reason).encode()])
+
+
+def test_blank_lines_that_keep_a_connection_alive_may_precede_a_document() -> None:
+    message = {"role": "assistant", "content": "Hi"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": counts()}
+    assert read([b"\n", b"\n\n \n", json.dumps(body).encode()], content_type="application/json") == HI_ENDS
 
 
 DETAIL = {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0}
