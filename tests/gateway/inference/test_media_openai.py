@@ -32,6 +32,13 @@ def house(servers: list[MediaServer]) -> Iterator[Service]:
     providers: dict[str, dict[str, object]] = {
         "main": {"type": "openai", "apiKeys": [KEY], "baseUrl": first.url + "/v1"},
         "azure": {"type": "azure", "apiKeys": ["azure-key-000001"], "baseUrl": first.url, "apiVersion": "2024-10-21"},
+        "azure-v1": {
+            "type": "azure",
+            "apiKeys": ["azure-key-000001"],
+            "baseUrl": first.url,
+            "apiVersion": "v1",
+            "api": "responses",
+        },
         "local": {"type": "openai-compatible", "baseUrl": other.url + "/v1"},
         "qwen": {"type": "qwen", "apiKeys": ["q-key-00000001"], "baseUrl": ten.url + "/v1"},
         "mistral": {"type": "mistral", "apiKeys": ["m-key-00000001"], "baseUrl": french.url + "/v1"},
@@ -42,7 +49,10 @@ def house(servers: list[MediaServer]) -> Iterator[Service]:
         ("main", "gpt-4o", FEATURES),
         ("main", "tts-1", ["audio"]),
         ("azure", "my-embeddings", ["embeddings"]),
+        ("azure-v1", "my-embeddings", ["embeddings"]),
         ("local", "nomic", ["embeddings"]),
+        ("local", "painter", ["images"]),
+        ("main", "gpt-4o-transcribe", ["audio"]),
         ("qwen", "text-embedding-v4", ["embeddings"]),
         ("qwen", "shared", ["embeddings"]),
         ("local", "shared", ["embeddings"]),
@@ -154,10 +164,18 @@ def test_dimensions_have_mistrals_name_at_mistral(client: OpenAI, servers: list[
 
 def test_a_deployment_on_azure_has_its_own_path(client: OpenAI, server: MediaServer) -> None:
     server.plays(as_json({"data": [{"embedding": [1.0], "index": 0}]}))
-    client.embeddings.create(model="my-embeddings", input="x", encoding_format="float")
+    client.embeddings.create(model="azure/my-embeddings", input="x", encoding_format="float")
     asked = server.seen[-1]
     assert (asked.path, asked.query) == ("/deployments/my-embeddings/embeddings", "api-version=2024-10-21")
     assert asked.headers["api-key"] == "azure-key-000001"
+
+
+def test_an_entry_that_is_called_by_responses_has_its_embeddings_where_azure_has_them(
+    client: OpenAI, server: MediaServer
+) -> None:
+    server.plays(as_json({"data": [{"embedding": [1.0], "index": 0}]}))
+    client.embeddings.create(model="azure-v1/my-embeddings", input="x", encoding_format="float")
+    assert (server.seen[-1].path, server.seen[-1].query) == ("/v1/embeddings", "")
 
 
 def test_an_answer_with_too_few_vectors_is_a_failure(client: OpenAI, server: MediaServer) -> None:
@@ -272,6 +290,19 @@ def test_a_server_of_the_old_kind_is_asked_for_the_image_itself(client: OpenAI, 
     assert [one.b64_json for one in found.data or []] == [PNG]
 
 
+def test_a_server_that_refuses_the_word_for_it_is_asked_without(client: OpenAI, servers: list[MediaServer]) -> None:
+    error = {
+        "message": "Unknown parameter: 'response_format'.",
+        "param": "response_format",
+        "code": "unknown_parameter",
+    }
+    picture = as_json({"created": 1, "data": [{"b64_json": PNG}]})
+    servers[1].plays(as_json({"error": error}, 400), picture, picture)
+    for _ in range(2):
+        assert client.images.generate(model="painter", prompt="A cat").data
+    assert ["response_format" in one.json for one in servers[1].seen] == [True, False, False]
+
+
 def test_an_image_is_changed_and_every_file_arrives(client: OpenAI, server: MediaServer) -> None:
     client.images.edit(
         model="main/gpt-image-1",
@@ -341,6 +372,14 @@ def test_a_recording_is_written_down(house: Service, client: OpenAI, server: Med
         "timestamp_granularities[]": "word",
     }
     assert metric(house, raw.headers["x-request-id"])["inputTokens"] == 30
+
+
+def test_a_refused_format_is_not_answered_with_another_one(client: OpenAI, server: MediaServer) -> None:
+    error = {"message": "Unsupported value: 'srt'", "param": "response_format", "code": "unsupported_value"}
+    server.plays(*[as_json({"error": error}, 400)] * 3)
+    with pytest.raises(BadRequestError, match="srt"):
+        client.audio.transcriptions.create(model="gpt-4o-transcribe", file=RECORDING, response_format="srt")
+    assert len(server.seen) == 1
 
 
 def test_granularities_may_come_without_brackets_and_the_model_last(house: Service, server: MediaServer) -> None:

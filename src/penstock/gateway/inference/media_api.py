@@ -147,7 +147,8 @@ async def _embed(turn: _Turn) -> None:
     )
     only = parts[0].body if len(parts) == 1 else None
     if only is None:
-        only = _vectors(request, parts, turn.record.usage)
+        # A big answer that has to be converted takes a while: others go on meanwhile.
+        only = await asyncio.to_thread(_vectors, request, parts, turn.record.usage)
     await _answer(turn, only, JSON_HEADERS, warnings)
 
 

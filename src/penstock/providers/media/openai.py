@@ -33,6 +33,8 @@ _SOUNDS = {
 _TEXTS = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
 _PLAIN_QUALITIES = {"standard": "medium", "hd": "high"}
 _NOT_OF_GPT_IMAGES = ("response_format", "style")
+# What may be left out after a refusal without giving the caller something else than was asked for.
+_EXPENDABLE = frozenset({"user", "encoding_format"})
 
 
 # --- embeddings -------------------------------------------------------------------------------------------------------
@@ -108,15 +110,17 @@ def _picture_exchange(asked: ask.Pictures, model: str, quirks: Quirks) -> tuple[
     left_out = [name for name in _NOT_OF_GPT_IMAGES if quirks.media.gpt_images and name in given]
     warnings = tuple(f"`{name}` is not known to this model and was left out." for name in left_out if name == "style")
     if asked.form is not None:
-        form = asked.form.without([*left_out, *quirks.dropped])
+        form = asked.form.without([*left_out, *quirks.dropped & _EXPENDABLE])
         form = form if quality is None else form.with_field("quality", quality)
         return _form_exchange(path, form, model), warnings
     fields = {name: value for name, value in asked.fields.items() if name not in left_out}
     if quality is not None:
         fields["quality"] = msgspec.Raw(_encode(quality))
-    if not quirks.media.gpt_images and not asked.stream:
+    if not quirks.media.gpt_images and not asked.stream and "response_format" not in quirks.dropped:
         # Older servers would answer with addresses of files that they keep for an hour.
         fields["response_format"] = msgspec.Raw(b'"b64_json"')
+    elif "response_format" in quirks.dropped:
+        fields.pop("response_format", None)
     return Exchange(path, _body(fields, model, quirks)), warnings
 
 
@@ -152,7 +156,7 @@ def transcription(asked: ask.Recording, wire: Wire, model: str, quirks: Quirks) 
             return WholeReader(_plain_text, content_type=kind, guess=guess), f"{text}; charset=utf-8"
         return WholeReader(_transcript, content_type=kind, guess=guess), _JSON
 
-    return Ask(_form_exchange(path, asked.form.without(quirks.dropped), model), reader)
+    return Ask(_form_exchange(path, asked.form.without(quirks.dropped & _EXPENDABLE), model), reader)
 
 
 def _transcript(body: bytes) -> tuple[bytes, Usage | None]:
@@ -197,7 +201,7 @@ def _need(quirks: Quirks, service: str, lacks: str) -> None:
 
 
 def _body(fields: dict[str, Any], model: str, quirks: Quirks) -> bytes:
-    for name in quirks.dropped:
+    for name in quirks.dropped & _EXPENDABLE:
         fields.pop(name, None)
     for ours, theirs in quirks.renamed:
         if ours in fields:
