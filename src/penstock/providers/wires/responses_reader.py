@@ -37,6 +37,9 @@ class _DeltaEvent(msgspec.Struct, gc=False):
 
 _delta_of = msgspec.json.Decoder(_DeltaEvent).decode
 
+_TEXT = b"event: response.output_text.delta\ndata: {"
+_BLANK_LINE = b"\n\n"
+
 
 class ResponsesReader(AnswerReader):
     """A `Reader` of neutral deltas. Without `response.completed` or `.incomplete` an answer was cut off."""
@@ -55,6 +58,21 @@ class ResponsesReader(AnswerReader):
         self._keeps = False
         """From here on the order of the items is kept."""
 
+    def _feed(self, data: bytes, deltas: list[Delta]) -> None:
+        # Whole events with pieces of text, usually one, are what nearly every read of a stream brings.
+        if data[-2:] == _BLANK_LINE and self._events.is_between and (found := _plain_texts(data)) is not None:
+            for one in found:
+                self._read_delta(one, deltas)
+                self._end_at_stop(deltas)
+                if self.terminated:
+                    return
+        else:
+            super()._feed(data, deltas)
+
+    def _read_delta(self, found: _DeltaEvent, deltas: list[Delta]) -> None:
+        index = found.output_index if found.output_index is not None else self._index_of(found.item_id)
+        self._read_piece(found.type, found.delta, index, found.content_index or 0, deltas)
+
     def _read_data(self, data: bytes, event: SseEvent, deltas: list[Delta], *, last: bool) -> None:
         if event.name != b"error":
             try:
@@ -62,8 +80,7 @@ class ResponsesReader(AnswerReader):
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             else:
-                index = found.output_index if found.output_index is not None else self._index_of(found.item_id)
-                self._read_piece(found.type, found.delta, index, found.content_index or 0, deltas)
+                self._read_delta(found, deltas)
                 return
         try:
             payload = lenient_json(data)
@@ -239,6 +256,19 @@ class ResponsesReader(AnswerReader):
 
     def _index_of(self, item_id: Any) -> int:
         return self._indexes.get(item_id, self._last_index) if isinstance(item_id, str) else self._last_index
+
+
+def _plain_texts(data: bytes) -> list[_DeltaEvent] | None:
+    """The events in `data` when all are pieces of text, framed as OpenAI frames them."""
+    found = []
+    for block in data[:-2].split(_BLANK_LINE):
+        if block[: len(_TEXT)] != _TEXT or block.count(b"\n") != 1 or b"\r" in block:
+            return None
+        try:
+            found.append(_delta_of(block[len(_TEXT) - 1 :]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+    return found
 
 
 def _broken(response: Mapping[str, Any]) -> UpstreamError:
