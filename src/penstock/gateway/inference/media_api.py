@@ -7,23 +7,21 @@ retries, failover and errors are those of a chat.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from penstock.errors import UpstreamError
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference import media_requests as requests
+from penstock.gateway.inference.media_answers import Turn, answer_whole, relay
 from penstock.gateway.inference.media_portions import gather
-from penstock.gateway.inference.service import CallRecord, Inference, Served
+from penstock.gateway.inference.service import CallRecord, Inference
 from penstock.gateway.routing.candidates import AGENT_NAMES
-from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, log_failure, send_body
+from penstock.http.answers import JSON_HEADERS
 from penstock.http.bodies import ClientGone, read_body
 from penstock.http.door import ModelCall
-from penstock.http.faces import Header
 from penstock.http.incoming import LINE_KEY, Incoming, Line, Receive, Scope, Send
 from penstock.providers.base import Usage
 from penstock.providers.media.plans import Direct, drawing, drawing_live, embedding, speaking, transcribing
@@ -37,9 +35,6 @@ TRANSCRIPTIONS = "/oai/v1/audio/transcriptions"
 TRANSLATIONS = "/oai/v1/audio/translations"
 SPEECH = "/oai/v1/audio/speech"
 
-_COMMENT = b": keep-alive\n\n"
-_EVENTS = "text/event-stream"
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,7 +42,7 @@ def media_calls(
     identity: Identity, inference: Inference, *, max_body_bytes: int, keep_alive_s: float
 ) -> Mapping[str, ModelCall]:
     """The calls by their paths, for the door."""
-    works: Mapping[str, Callable[[_Turn], Awaitable[None]]] = {
+    works: Mapping[str, Callable[[Turn], Awaitable[None]]] = {
         EMBEDDINGS: _embed,
         GENERATIONS: partial(_draw, read=lambda turn: requests.read_pictures(turn.body)),
         EDITS: partial(_draw, read=lambda turn: requests.read_edit(turn.content_type, turn.body)),
@@ -58,27 +53,12 @@ def media_calls(
     return {path: _Call(identity, inference, work, max_body_bytes, keep_alive_s) for path, work in works.items()}
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """One request, read whole."""
-
-    incoming: Incoming
-    send: Send
-    line: Line
-    inference: Inference
-    keep_alive_s: float
-    caller: Caller
-    record: CallRecord
-    content_type: bytes | None
-    body: bytes
-
-
 class _Call:
     def __init__(
         self,
         identity: Identity,
         inference: Inference,
-        work: Callable[[_Turn], Awaitable[None]],
+        work: Callable[[Turn], Awaitable[None]],
         max_body_bytes: int,
         keep_alive_s: float,
     ) -> None:
@@ -97,7 +77,7 @@ class _Call:
         try:
             body = await read_body(receive, limit_bytes=self._max_body_bytes)
             await self._work(
-                _Turn(incoming, send, line, self._inference, self._keep_alive_s, caller, record, content_type, body)
+                Turn(incoming, send, line, self._inference, self._keep_alive_s, caller, record, content_type, body)
             )
         except ClientGone:
             incoming.outcome = "client-abort"
@@ -133,7 +113,7 @@ def _feature(model: str, feature: str) -> str | None:
 # --- embeddings -------------------------------------------------------------------------------------------------------
 
 
-async def _embed(turn: _Turn) -> None:
+async def _embed(turn: Turn) -> None:
     request = requests.read_embeddings(turn.body)
     asked = request.asked
     parts, warnings = await gather(
@@ -149,7 +129,7 @@ async def _embed(turn: _Turn) -> None:
     if only is None:
         # A big answer that has to be converted takes a while: others go on meanwhile.
         only = await asyncio.to_thread(_vectors, request, parts, turn.record.usage)
-    await _answer(turn, only, JSON_HEADERS, warnings)
+    await answer_whole(turn, only, JSON_HEADERS, warnings)
 
 
 def _vectors(request: requests.EmbeddingsRequest, parts: Sequence[Embedded], usage: Usage | None) -> bytes:
@@ -171,11 +151,11 @@ def _vectors(request: requests.EmbeddingsRequest, parts: Sequence[Embedded], usa
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
-async def _draw(turn: _Turn, *, read: Callable[[_Turn], requests.PicturesRequest]) -> None:
+async def _draw(turn: Turn, *, read: Callable[[Turn], requests.PicturesRequest]) -> None:
     request = read(turn)
     asked = request.asked
     if asked.stream:
-        await _relay(turn, request.model, Direct(drawing_live(asked)), "images")
+        await relay(turn, request.model, Direct(drawing_live(asked)), _feature(request.model, "images"))
         return
     parts, warnings = await gather(
         turn.inference,
@@ -187,7 +167,7 @@ async def _draw(turn: _Turn, *, read: Callable[[_Turn], requests.PicturesRequest
         feature=_feature(request.model, "images"),
     )
     only = parts[0].body if len(parts) == 1 else None
-    await _answer(turn, only or _images(parts, turn.record.usage), JSON_HEADERS, warnings)
+    await answer_whole(turn, only or _images(parts, turn.record.usage), JSON_HEADERS, warnings)
 
 
 def _images(parts: Sequence[Drawn], usage: Usage | None) -> bytes:
@@ -208,93 +188,11 @@ def _images(parts: Sequence[Drawn], usage: Usage | None) -> bytes:
 # --- transcription and speech -----------------------------------------------------------------------------------------
 
 
-async def _transcribe(turn: _Turn, *, translate: bool) -> None:
+async def _transcribe(turn: Turn, *, translate: bool) -> None:
     request = requests.read_recording(turn.content_type, turn.body, translate=translate)
-    await _relay(turn, request.model, Direct(transcribing(request.asked)), "audio")
+    await relay(turn, request.model, Direct(transcribing(request.asked)), _feature(request.model, "audio"))
 
 
-async def _speak(turn: _Turn) -> None:
+async def _speak(turn: Turn) -> None:
     request = requests.read_speech(turn.body)
-    await _relay(turn, request.model, Direct(speaking(request.asked)), "audio", streams=True)
-
-
-# --- how answers leave ------------------------------------------------------------------------------------------------
-
-
-async def _answer(turn: _Turn, body: bytes, headers: Sequence[Header], warnings: Sequence[str]) -> None:
-    await send_body(turn.incoming, turn.send, 200, body, [*headers, *_warned(warnings)])
-
-
-def _warned(warnings: Sequence[str]) -> list[Header]:
-    return [(b"x-warning", warning.encode("latin-1", "replace")) for warning in warnings]
-
-
-async def _relay(turn: _Turn, model: str, direct: Direct, feature: str, *, streams: bool = False) -> None:
-    """Give the one answer on: as it comes where it is a stream, or is to be one, else whole."""
-    served = await turn.inference.begin(turn.caller, model, direct, turn.record, feature=_feature(model, feature))
-    try:
-        if direct.content_type == _EVENTS:
-            await _stream(turn, served, STREAM_HEADERS + _warned(direct.warnings), events=True)
-        elif streams:
-            headers = [(b"content-type", direct.content_type.encode("latin-1", "replace"))]
-            await _stream(turn, served, headers + _warned(direct.warnings), events=False)
-        else:
-            pieces = [piece for pieces in served.answer.ready for piece in pieces]
-            while (more := await served.answer.next()) is not None:
-                pieces += more
-            headers = [(b"content-type", direct.content_type.encode())]
-            await _answer(turn, b"".join(pieces), headers, direct.warnings)
-    finally:
-        served.close()
-
-
-async def _stream(turn: _Turn, served: Served[Sequence[bytes]], headers: list[Header], *, events: bool) -> None:
-    """Sound that breaks off is cut, so that it cannot look whole; events end with one that says what happened."""
-    incoming, line = turn.incoming, turn.line
-    incoming.status = 200
-    await turn.send({"type": "http.response.start", "status": 200, "headers": [*headers, *incoming.headers]})
-    comments = _Comments(line, turn.keep_alive_s) if events else None
-
-    async def put(piece: bytes) -> None:
-        incoming.bytes_out += len(piece)
-        if piece and line.put(piece):
-            await line.drain()
-        if comments is not None:
-            comments.postpone()
-
-    try:
-        await put(b"".join(piece for pieces in served.answer.ready for piece in pieces))
-        while (more := await served.answer.next()) is not None:
-            await put(b"".join(more))
-    except UpstreamError as error:
-        if not events:
-            raise
-        incoming.outcome = "error"
-        log_failure(incoming, error)
-        await put(incoming.face.error_frame(error, incoming.id))
-    finally:
-        if comments is not None:
-            comments.stop()
-    incoming.complete = True
-    await turn.send({"type": "http.response.body"})
-
-
-class _Comments:
-    """Comments between events while there are none, so that nothing on the way gives the connection up."""
-
-    def __init__(self, line: Line, every_s: float) -> None:
-        self._line = line
-        self._every_s = every_s
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(every_s, self._write)
-
-    def postpone(self) -> None:
-        self._timer.cancel()
-        self._timer = self._loop.call_later(self._every_s, self._write)
-
-    def stop(self) -> None:
-        self._timer.cancel()
-
-    def _write(self) -> None:
-        self._line.put(_COMMENT)
-        self._timer = self._loop.call_later(self._every_s, self._write)
+    await relay(turn, request.model, Direct(speaking(request.asked)), _feature(request.model, "audio"), streams=True)

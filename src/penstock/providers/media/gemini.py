@@ -2,27 +2,28 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
-
-import msgspec
 
 from penstock.errors import UpstreamError
 from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
 from penstock.providers.failures import ContentFiltered, ModelFailed, shape_mismatch
 from penstock.providers.json_text import encode_json
 from penstock.providers.media import asked as ask
+from penstock.providers.media.gemini_usage import usage_of
+from penstock.providers.media.gemini_vectors import embeddings
 from penstock.providers.media.hearing import by_chat
 from penstock.providers.media.plans import Ask, NotOffered, Plan, not_offered
 from penstock.providers.media.relay import guessed_text
-from penstock.providers.media.results import Drawn, Embedded, Picture
+from penstock.providers.media.results import Drawn, Picture
 from penstock.providers.media.sizes import nearest_shape
 from penstock.providers.media.sound import rate_of, wav
 from penstock.providers.media.whole import WholeReader, json_object
 
-# Pictures of the surface that have no counterpart here; what is left out is said.
+__all__ = ["embeddings", "picture_events", "pictures", "speech", "transcription"]
+
+# Fields of the surface that have no counterpart here; what is left out is said.
 _NOT_SENT = ("background", "moderation", "output_compression", "output_format", "quality", "style", "user")
 _DRAWN_SHAPES = ("1:1", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "16:9", "9:16", "21:9")
 _IMAGEN_SHAPES = ("1:1", "4:3", "3:4", "16:9", "9:16")
@@ -31,112 +32,6 @@ _BLOCKS = frozenset(
     {"SAFETY", "IMAGE_SAFETY", "PROHIBITED_CONTENT", "IMAGE_PROHIBITED_CONTENT", "BLOCKLIST", "RECITATION"}
     | {"IMAGE_RECITATION", "SPII", "MODEL_ARMOR", "JAILBREAK"}
 )
-
-_AT_ONCE = 100
-# How models on Vertex are asked for vectors; the first pattern that matches (8.3).
-_ON_VERTEX = ((r"gemini-embedding-001", "predict", 1), (r"gemini-embedding-", "embedContent", 1), (r"", "predict", 100))
-
-
-# --- embeddings -------------------------------------------------------------------------------------------------------
-
-
-def embeddings(asked: ask.Embeddings, model: str, quirks: Quirks) -> Plan[Embedded]:
-    texts = asked.texts
-    if texts is None:
-        raise _wants_texts()
-    if not quirks.media.predicts:
-        return Plan(_AT_ONCE, lambda first, count: _batch(asked, texts[first : first + count], model), _read_batch)
-    verb, at_once = next((verb, most) for pattern, verb, most in _ON_VERTEX if re.match(pattern, model))
-    if verb == "embedContent":
-        return Plan(at_once, lambda first, _: _embed(asked, texts[first]), _read_one)
-    return Plan(at_once, lambda first, count: _predict(asked, texts[first : first + count]), _read_predictions)
-
-
-def _wants_texts() -> NotOffered:
-    return NotOffered(
-        "This provider makes vectors of texts only, and `input` has token numbers.",
-        explanation="Which text they stand for depends on a vocabulary that only the client knows.",
-        action="Send the text itself.",
-        param="input",
-    )
-
-
-def _batch(asked: ask.Embeddings, texts: Sequence[str], model: str) -> Exchange:
-    requests = [{"model": f"models/{model}", **_content(asked, text)} for text in texts]
-    return Exchange("/models/{model}:batchEmbedContents", encode_json({"requests": requests}))
-
-
-def _embed(asked: ask.Embeddings, text: str) -> Exchange:
-    return Exchange("/models/{model}:embedContent", encode_json(_content(asked, text)))
-
-
-def _content(asked: ask.Embeddings, text: str) -> dict[str, Any]:
-    body: dict[str, Any] = {"content": {"parts": [{"text": text}]}}
-    if asked.task is not None:
-        body["taskType"] = asked.task.upper()
-    if asked.dimensions is not None:
-        body["outputDimensionality"] = asked.dimensions
-    return body
-
-
-def _predict(asked: ask.Embeddings, texts: Sequence[str]) -> Exchange:
-    task = {} if asked.task is None else {"task_type": asked.task.upper()}
-    body: dict[str, Any] = {"instances": [{"content": text, **task} for text in texts]}
-    if asked.dimensions is not None:
-        body["parameters"] = {"outputDimensionality": asked.dimensions}
-    return Exchange("/models/{model}:predict", encode_json(body))
-
-
-class _Values(msgspec.Struct, gc=False):
-    values: msgspec.Raw
-    statistics: dict[str, Any] = {}
-
-
-class _Batch(msgspec.Struct, gc=False, rename="camel"):
-    embeddings: list[_Values]
-    usage_metadata: dict[str, Any] | None = None
-
-
-class _One(msgspec.Struct, gc=False, rename="camel"):
-    embedding: _Values
-    usage_metadata: dict[str, Any] | None = None
-
-
-class _Prediction(msgspec.Struct, gc=False):
-    embeddings: _Values
-
-
-class _Predictions(msgspec.Struct, gc=False):
-    predictions: list[_Prediction]
-
-
-_batch_of = msgspec.json.Decoder(_Batch).decode
-_one_of = msgspec.json.Decoder(_One).decode
-_predictions_of = msgspec.json.Decoder(_Predictions).decode
-
-
-def _read_batch(body: bytes, count: int) -> tuple[Embedded, Usage | None]:
-    answer = _batch_of(body)
-    return _embedded([one.values for one in answer.embeddings], count), _usage(answer.usage_metadata)
-
-
-def _read_one(body: bytes, count: int) -> tuple[Embedded, Usage | None]:
-    answer = _one_of(body)
-    return _embedded([answer.embedding.values], count), _usage(answer.usage_metadata)
-
-
-def _read_predictions(body: bytes, count: int) -> tuple[Embedded, Usage | None]:
-    found = [one.embeddings for one in _predictions_of(body).predictions]
-    tokens = [one.statistics.get("token_count") for one in found]
-    known = [round(one) for one in tokens if isinstance(one, int | float)]
-    usage = Usage(input_tokens=sum(known)) if len(known) == len(found) else None
-    return _embedded([one.values for one in found], count), usage
-
-
-def _embedded(vectors: Sequence[msgspec.Raw], count: int) -> Embedded:
-    if len(vectors) != count:
-        raise shape_mismatch(f"{len(vectors)} vectors for {count} inputs")
-    return Embedded(vectors)
 
 
 # --- images -----------------------------------------------------------------------------------------------------------
@@ -149,7 +44,7 @@ def pictures(asked: ask.Pictures, model: str, quirks: Quirks) -> Plan[Drawn]:
             raise not_offered("This model draws, and does not change images", "Imagen takes a text alone")
         return Plan(_IMAGEN_AT_ONCE, lambda _, count: _imagen(asked, count), _read_imagen, warnings)
     exchange = _drawing(asked)
-    return Plan(1, lambda first, count: exchange, partial(_read_drawing, asked.prompt), warnings)
+    return Plan(1, lambda first, count: exchange, _read_drawing, warnings)
 
 
 def picture_events(asked: ask.Pictures, model: str, quirks: Quirks) -> Ask:
@@ -204,12 +99,12 @@ def _given_images(asked: ask.Pictures) -> Iterator[dict[str, Any]]:
         yield {"inlineData": {"mimeType": mime, "data": base64.b64encode(file.value).decode()}}
 
 
-def _read_drawing(prompt: str, body: bytes, _: int) -> tuple[Drawn, Usage | None]:
+def _read_drawing(body: bytes, _: int) -> tuple[Drawn, Usage | None]:
     answer = json_object(body)
     images = [one["data"] for one in _inline(answer) if str(one.get("mimeType", "")).startswith("image/")]
     if not images:
         raise _nothing_made(answer, "image")
-    return Drawn([Picture(data) for data in images]), _usage(answer.get("usageMetadata"))
+    return Drawn([Picture(data) for data in images]), usage_of(answer.get("usageMetadata"))
 
 
 # --- transcription and speech -----------------------------------------------------------------------------------------
@@ -255,7 +150,7 @@ def _read_speech(bare: bool, body: bytes) -> tuple[bytes, Usage | None]:
         samples = b"".join(base64.b64decode(one["data"], validate=True) for one in pieces)
     except (binascii.Error, ValueError) as error:
         raise shape_mismatch("sound that is not base64") from error
-    usage = _usage(answer.get("usageMetadata"))
+    usage = usage_of(answer.get("usageMetadata"))
     return (samples if bare else wav(samples, rate_of(str(pieces[0]["mimeType"])))), usage
 
 
@@ -292,20 +187,3 @@ def _nothing_made(answer: Mapping[str, Any], what: str) -> UpstreamError:
     )
     message = f"The model made no {what} ({reason or 'no reason given'}). {str(said)[:300]}".rstrip()
     return ContentFiltered(message) if blocked or reason in _BLOCKS else ModelFailed(message)
-
-
-def _usage(reported: Any) -> Usage | None:
-    if not isinstance(reported, dict) or "promptTokenCount" not in reported:
-        return None
-
-    def count(name: str) -> int:
-        value = reported.get(name)
-        return max(value, 0) if isinstance(value, int) else 0
-
-    thought = count("thoughtsTokenCount")
-    return Usage(
-        input_tokens=count("promptTokenCount") + count("toolUsePromptTokenCount"),
-        output_tokens=count("candidatesTokenCount") + thought,
-        cache_read_tokens=count("cachedContentTokenCount"),
-        reasoning_tokens=thought,
-    )
