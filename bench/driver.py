@@ -181,6 +181,11 @@ class Streams:
         return sum(check.received for check in self.checks)
 
     @property
+    def together(self) -> float:
+        """How many chunks came in one piece: more than one where the relay was late and caught up."""
+        return self.received / max(1, sum(check.pieces for check in self.checks))
+
+    @property
     def lost(self) -> int:
         return sum(check.lost for check in self.checks)
 

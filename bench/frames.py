@@ -79,6 +79,8 @@ class StreamCheck:
     chunks: int
     lags_us: "array[int]"
     received: int = 0
+    pieces: int = 0
+    """Of the body, as they were written, that brought any chunk."""
     reordered: int = 0
     doubled: int = 0
     damaged: int = 0
@@ -92,6 +94,7 @@ class StreamCheck:
 
     def feed(self, data: bytes, now_us: int) -> None:
         """Take a piece of the body in whatever size it came."""
+        before = self.received
         frames = (self._rest + data).split(b"\n\n")
         self._rest = frames.pop()
         for frame in frames:
@@ -104,6 +107,7 @@ class StreamCheck:
                 self._note_lag(found, now_us)
             else:
                 self._unusual(frame, now_us)
+        self.pieces += self.received > before
 
     @property
     def lost(self) -> int:

@@ -143,6 +143,7 @@ class Run:
             self._set(f"{name}_driver_us", subject, own / received / 1000)
             if subject.pid is not None:
                 self._set(f"{name}_cpu_us", subject, spent / received / 1000)
+                self._set(f"{name}_together", subject, streams.together)
 
     async def _many(self, subject: Subject) -> None:
         self._tell(f"{MANY_STREAMS} streams: {subject.name}")

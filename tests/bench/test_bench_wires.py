@@ -10,7 +10,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from anthropic import Anthropic
 from bench.driver import Script, Target, many_streams
-from bench.formats import format_of
+from bench.formats import ANTHROPIC, BEDROCK, CHAT, GEMINI, RESPONSES, Ending, Format, format_of
 from bench.measure import QUICK
 from bench.service import TRANSLATED, environment, free_port, service, targets
 from bench.table import render
@@ -21,6 +21,8 @@ from google.genai import types
 from openai import OpenAI
 
 from bench import frames
+from penstock.providers.base import Delta, Finish, TextDelta, Usage
+from penstock.providers.vendors import load_wire
 
 CHUNKS = 12
 ASKED = Script(chunks=CHUNKS, rate=0).text(3)
@@ -111,6 +113,26 @@ async def test_awss_sdk_reads_the_stream_of_bedrock_checksums_included(port: int
     assert events[-1]["metadata"]["usage"] == {"inputTokens": 12, "outputTokens": CHUNKS, "totalTokens": CHUNKS + 12}
 
 
+# --- read by our wires -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spoken", [CHAT, RESPONSES, ANTHROPIC, GEMINI, BEDROCK], ids=lambda spoken: spoken.name)
+@pytest.mark.parametrize("at_once", [1, 2, 5, CHUNKS], ids="{} at a time".format)
+def test_our_readers_read_the_same_however_many_frames_come_at_a_time(spoken: Format, at_once: int) -> None:
+    tokens = [frames.token(3, number, 0) for number in range(CHUNKS)]
+    deltas = [spoken.delta(token, number) for number, token in enumerate(tokens)]
+    reads = [*spoken.opening, *(b"".join(deltas[at : at + at_once]) for at in range(0, CHUNKS, at_once))]
+    reader = load_wire(spoken.name).reader(model="mock", content_type=spoken.content_type.decode())
+    heard: list[Delta] = []
+    for read in [*reads, *spoken.ending(Ending(CHUNKS, b"".join(tokens), with_usage=True))]:
+        heard.extend(reader.feed(read))
+    heard.extend(reader.end())
+    texts = [delta.text for delta in heard if isinstance(delta, TextDelta)]
+    assert in_order("".join(texts))
+    assert len(texts) == CHUNKS
+    assert heard[-2:] == [Usage(input_tokens=12, output_tokens=CHUNKS), Finish("stop", heard[-1].raw_reason)]
+
+
 # --- through the service ---------------------------------------------------------------------------------------------
 
 
@@ -169,7 +191,7 @@ def tokens(*numbers: int) -> bytes:
 def test_several_chunks_in_one_frame_are_all_counted() -> None:
     for contents in ([tokens(0, 1, 2, 3)], [tokens(0), tokens(1, 2), tokens(3)], [tokens(0, 1), tokens(2), tokens(3)]):
         check = checked(*contents)
-        assert (check.received, check.lost, check.is_whole) == (4, 0, True)
+        assert (check.received, check.lost, check.pieces, check.is_whole) == (4, 0, 1, True)
         assert list(check.lags_us) == [6] * 4
 
 
@@ -213,12 +235,13 @@ def test_the_path_alone_says_which_format_is_spoken() -> None:
 def test_the_table_by_wire_has_the_ratio_to_the_relay_and_says_which_wires_miss() -> None:
     figures = {
         "busy_cpu_us": {"penstock": 20.0, "anthropic": 24.0, "bedrock": 30.0},
+        "busy_together": {"penstock": 1.0, "anthropic": 1.5},
         "calm_cpu_us": {"penstock": 40.0, "anthropic": 44.0},
     }
     table = render(figures, [], QUICK, 0.1, only_wires=True)
-    assert "| openai_chat, relayed | 20.0 | 1.00 | 40.0 | 1.00 | ≤ 25: met |" in table
-    assert "| anthropic, translated | 24.0 | 1.20 | 44.0 | 1.10 | ≤ 25: met |" in table
-    assert "| bedrock, translated | 30.0 | 1.50 |  |  | ≤ 25: missed |" in table
-    assert "| gemini, translated |  |  |  |  | ≤ 25 |" in table
+    assert "| openai_chat, relayed | 20.0 | 1.00 | 1.00 | 40.0 | 1.00 | ≤ 25: met |" in table
+    assert "| anthropic, translated | 24.0 | 1.20 | 1.50 | 44.0 | 1.10 | ≤ 25: met |" in table
+    assert "| bedrock, translated | 30.0 | 1.50 |  |  |  | ≤ 25: missed |" in table
+    assert "| gemini, translated |  |  |  |  |  | ≤ 25 |" in table
     assert "nginx" not in table
     assert "| anthropic, translated |" in render(figures, [], QUICK, 0.1)
