@@ -272,10 +272,21 @@ def test_obfuscation_is_given_up_before_the_token_counts() -> None:
 
 
 def test_a_choice_of_tools_that_is_refused_says_nothing_about_other_calls() -> None:
-    message = "The tool_choice parameter does not support being set to required or object in thinking mode"
+    message = (
+        "<400> InternalError.Algo.InvalidParameter: The tool_choice parameter does not support being set to required "
+        "or object in thinking mode"
+    )
     found = refused("chat", error(message), quirks=FLAVOURS["qwen"])
     assert found is not None
     assert ("tool_choice" in found.quirks.dropped, found.lasts_s) == (True, 0)
+
+
+@pytest.mark.parametrize("prefix", ["", "<400> InternalError.Algo.InvalidParameter: "])
+def test_qwen_is_asked_for_json_in_words_while_it_thinks(prefix: str) -> None:
+    body = error(prefix + "Json mode response is not supported when enable_thinking is true")
+    found = refused("chat", body, quirks=FLAVOURS["qwen"])
+    assert found is not None
+    assert ("response_format" in found.quirks.dropped, found.lasts_s) == (True, 0)
 
 
 def _call() -> Call:

@@ -25,8 +25,9 @@ _NO_TOOLS = re.compile(
     r"|(?:Not Found: )?No endpoints found that support tool use"
 )
 
-# A field that a refusal begins by naming: OpenAI, older Azure, Mistral and other Pydantic servers, Groq.
+# A field that a refusal begins by naming: OpenAI, older Azure, Mistral and other Pydantic servers, Groq, Qwen.
 _NAMED_FIELD = re.compile(
+    r"(?:<\d{3}> [\w.]{1,80}: )?(?:"
     r"(?:Unsupported (?:parameter|value)|Unknown parameter|Invalid parameter): ['`\"]?(?P<a>[\w.\[\]]{1,80})"
     r"|Unrecognized request arguments? supplied: (?P<b>[\w.]{1,80})"
     r"|(?:body\.)?(?P<c>\w{1,80}): Extra inputs are not permitted"
@@ -34,7 +35,9 @@ _NAMED_FIELD = re.compile(
     r"|`?(?P<e>\w{1,80})`? (?:is not (?:enabled|supported) (?:for|with|by) this model|must be one of )"
     r"|The (?P<f>tool_choice) parameter does not support "
     r"|This (?P<g>response_format) type is unavailable"
+    r")"
 )
+_NO_JSON_WHILE_THINKING = re.compile(r"(?:<\d{3}> [\w.]{1,80}: )?Json mode response is not supported when")
 _UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
 _REFUSING = re.compile(r"Unsupported |Unknown parameter|Unrecognized |.{0,120}\b(?:is|are) not supported\b")
 
@@ -103,6 +106,8 @@ def _without_tools(error: UpstreamError, quirks: Quirks) -> Amendment | None:
 def _amended(error: UpstreamError, quirks: Quirks) -> Amendment | None:
     if (weaker := _weaker_schema(error, quirks)) is not None:
         return weaker
+    if _NO_JSON_WHILE_THINKING.match(error.message):
+        return Amendment(quirks=replace(quirks, dropped=quirks.dropped | {"response_format"}), lasts_s=0)
     field = _refused_field(error)
     if field is not None and (found := _without(field, error, quirks)) is not None:
         # Whether a tool may be prescribed depends on the call, not on the model alone.
