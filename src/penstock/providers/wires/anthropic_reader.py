@@ -12,6 +12,7 @@ from penstock.providers.wires.anthropic_events import MessageEvents
 from penstock.providers.wires.openai_reader import is_json_body, stray_failure, too_deep, unreadable
 
 _DELTA = b"event: content_block_delta\ndata: {"
+_BLANK_LINE = b"\n\n"
 
 
 class MessagesReader(MessageEvents):
@@ -34,8 +35,9 @@ class MessagesReader(MessageEvents):
         if self.terminated:
             return deltas
         try:
-            if self._is_one_delta(data):
-                self.read(data[len(_DELTA) - 1 : -2], deltas)
+            # Whole events with pieces of the answer, one or a few, are what nearly every read of a stream brings.
+            if data[-2:] == _BLANK_LINE and self._events.is_between and (found := _plain_deltas(data)) is not None:
+                self._read_all(found, deltas)
             else:
                 self._feed(data, deltas)
         except NotJson:
@@ -72,15 +74,11 @@ class MessagesReader(MessageEvents):
         if not deltas:
             raise error
 
-    def _is_one_delta(self, data: bytes) -> bool:
-        """One whole event with a piece of the answer: nearly every read of a stream of tokens."""
-        return (
-            data[: len(_DELTA)] == _DELTA
-            and data[-2:] == b"\n\n"
-            and self._events.is_between
-            and data.count(b"\n") == 3
-            and b"\r" not in data
-        )
+    def _read_all(self, found: Sequence[bytes], deltas: list[Delta]) -> None:
+        for one in found:
+            self.read(one, deltas)
+            if self.terminated:
+                return
 
     def _feed(self, data: bytes, deltas: list[Delta]) -> None:
         if not self._sniffed:
@@ -120,3 +118,15 @@ class MessagesReader(MessageEvents):
             self.read_whole(body.strip(), deltas)
         except NotJson as error:
             raise shape_mismatch("a document that is not JSON", body) from error
+
+
+def _plain_deltas(data: bytes) -> list[bytes] | None:
+    """The data of the events in `data` when all are pieces of the answer, framed as Anthropic frames them."""
+    if b"\r" in data:
+        return None
+    found = []
+    for block in data[:-2].split(_BLANK_LINE):
+        if block[: len(_DELTA)] != _DELTA or block.count(b"\n") != 1:
+            return None
+        found.append(block[len(_DELTA) - 1 :])
+    return found
