@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 
 FULL = Plan(
-    rounds=3, loop_s=2.0, calls=3000, first_tokens=300, chunks_s=5, streams_s=60, yardstick_s=5, held=500, starts=4
+    rounds=3, loop_s=2.0, calls=3000, first_tokens=200, chunks_s=4, streams_s=60, yardstick_s=5, held=500, starts=3
 )
 QUICK = Plan(
     rounds=1, loop_s=2.0, calls=1000, first_tokens=100, chunks_s=2, streams_s=8, yardstick_s=4, held=500, starts=2
