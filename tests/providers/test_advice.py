@@ -1,4 +1,4 @@
-"""What an operator reads when a provider refuses: what happened, why with the names of this installation, what to do."""
+"""What an operator reads when a provider refuses: what happened, why in this installation's names, what to do."""
 
 import json
 from collections.abc import Mapping
@@ -250,7 +250,7 @@ REFUSALS: dict[str, Refused] = {
         google(
             401,
             "UNAUTHENTICATED",
-            "API keys are not supported by this API. Expected OAuth 2 access token or other authentication credentials.",
+            "API keys are not supported by this API. Expected OAuth 2 access token or other credentials.",
         ),
         ("Expected OAuth 2 access token",),
         ("AI Studio",),

@@ -310,14 +310,16 @@ def test_every_other_field_keeps_its_bytes_and_the_model_comes_last() -> None:
     )
     request = read_request(body)
     assert (request.model, request.stream, request.wants_usage) == ("mine", False, False)
-    assert request.encode("up/stream:1", add_usage=False) == (
+    assert request.encode("up/stream:1", Quirks(stream_options=False)) == (
         b'{"temperature":0.30,"x_new":{"a" : [1, 2.0]},"messages":[ {"role":"user"} ],"n":1,"model":"up/stream:1"}'
     )
 
 
 def test_no_second_spelling_of_the_model_comes_after_the_one_that_was_checked() -> None:
     request = read_request(b'{"model":"mine","MODEL":"other","messages":[{}]}')
-    assert request.encode("upstream", add_usage=False).endswith(b'"MODEL":"other","messages":[{}],"model":"upstream"}')
+    assert request.encode("upstream", Quirks(stream_options=False)).endswith(
+        b'"MODEL":"other","messages":[{}],"model":"upstream"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -344,14 +346,14 @@ def test_it_is_known_how_many_answers_are_asked_for(asked: str, choices: int) ->
 def test_usage_is_asked_for_whatever_the_client_said(options: str, sent: str, wanted: bool) -> None:
     request = read_request(f'{{"model":"m","messages":[{{}}],"stream":true{options}}}'.encode())
     assert request.wants_usage is wanted
-    assert f'"stream_options":{sent}'.encode() in request.encode("m", add_usage=True)
+    assert f'"stream_options":{sent}'.encode() in request.encode("m", Quirks())
 
 
 def test_usage_is_not_asked_for_where_it_is_refused_or_without_a_stream() -> None:
     streamed = read_request(b'{"model":"m","messages":[{}],"stream":true}')
-    assert b"stream_options" not in streamed.encode("m", add_usage=False)
+    assert b"stream_options" not in streamed.encode("m", Quirks(stream_options=False))
     whole_one = read_request(b'{"model":"m","messages":[{}],"stream":null}')
-    assert b"stream_options" not in whole_one.encode("m", add_usage=True)
+    assert b"stream_options" not in whole_one.encode("m", Quirks())
 
 
 @pytest.mark.parametrize(
@@ -396,7 +398,7 @@ def test_json_that_ends_too_early_is_told_so() -> None:
 
 def test_lone_surrogates_are_repaired_and_pairs_and_backslashes_are_kept() -> None:
     body = rb'{"model":"m","messages":[{"content":"a\ud83d b\ud83d\ude00 c\\ud83d \uDE00"}]}'
-    sent = read_request(body).encode("m", add_usage=False)
+    sent = read_request(body).encode("m", Quirks(stream_options=False))
     assert rb'"a\ufffd b\ud83d\ude00 c\\ud83d \ufffd"' in sent
 
 
@@ -411,7 +413,7 @@ def test_any_body_is_a_request_or_refused(body: bytes) -> None:
         request = read_request(body)
     except InvalidRequest:
         return
-    assert request.encode("m", add_usage=True)
+    assert request.encode("m", Quirks())
 
 
 # --- hostile nesting

@@ -118,7 +118,7 @@ def test_an_operation_that_is_not_served_is_not_found(service: Service, client: 
         client.responses.create(model="mock/one", input="Hello")
     assert "/oai/v1/responses" in e.value.message
     with pytest.raises(openai.NotFoundError):
-        client.embeddings.create(model="mock/one", input="Hello")
+        client.moderations.create(model="mock/one", input="Hello")
 
 
 def test_a_request_that_cannot_be_used_names_the_field(service: Service, client: OpenAI) -> None:

@@ -258,10 +258,13 @@ class Wire(Protocol):
         quirks: "Quirks | None" = None,
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
+        stop: Sequence[str] = (),
+        one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
         """For a 2xx answer. `model` stamps opaque blocks; `tools` give back the names that had to be changed for the
         provider; `sent_bytes` is the size of the request, from which the input is estimated when the provider gives no
-        usage."""
+        usage. `stop` and `one_call` (no parallel tool calls) are the call's wishes: a format that cannot say them keeps
+        to them here."""
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
         """What an answer other than 2xx means (`providers/failures/`)."""
@@ -296,6 +299,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     Data of `vendors.py`, never code.
     """
 
+    relays: bool = True
+    """The vendor speaks OpenAI's own format closely enough for a client's bytes, and its answers, to be passed on."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream_options: bool = True
     store_field: bool = False
@@ -321,7 +326,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     parallel_tool_calls: bool = False
     """The field of that name is known."""
     strict: Literal["as_is", "subset"] | None = "as_is"
-    """How a schema marked strict is sent: untouched, or rewritten to the subset that OpenAI takes; None: not as such."""
+    """How a schema marked strict is sent: untouched, or as the subset that OpenAI takes; None: not as such."""
     format_with_tools: bool = True
     """An answer format may be asked for beside tools."""
     results_named: bool = False

@@ -84,7 +84,8 @@ class KeyRing:
         elif key.state != "bad":
             if error.retry_after_s is None:
                 error.retry_after_s = REST_FOR_S  # the caller is told what we do ourselves
-            wait = min(error.retry_after_s, MAX_RETRY_AFTER_S)
+            # Quotas of a day let a key rest for longer than any caller is asked to wait.
+            wait = error.rest_s or min(error.retry_after_s, MAX_RETRY_AFTER_S)
             # An earlier, longer wait still holds.
             self._put_aside(key, "resting", max(now + wait, key.until), error.message)
 
@@ -119,7 +120,8 @@ class KeyRing:
         waits = [key.until - now for key in self._keys if key.state == "resting"]
         if waits:
             return AllKeysResting(
-                "The provider has asked this service to wait (rate limit).", retry_after_s=max(min(waits), 0.0)
+                "The provider has asked this service to wait (rate limit).",
+                retry_after_s=min(max(min(waits), 0.0), MAX_RETRY_AFTER_S),
             )
         last = max(self._keys, key=lambda key: key.until)
         count = "The only key" if len(self._keys) == 1 else f"All {len(self._keys)} keys"

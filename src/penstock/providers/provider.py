@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from penstock import __version__
-from penstock.errors import UpstreamError
+from penstock.errors import PenstockError, UpstreamError
 from penstock.kit.clock import Clock
 from penstock.kit.secret import Secret
 from penstock.providers.base import Amendment, AwsKeys, Exchange, ProviderConfig, Quirks, Reader, Translation, Wire
@@ -200,11 +200,12 @@ class Provider:
             except UpstreamError as error:
                 attempts.log.append(self._noted(key, manner, error, begun_at))
                 is_stale = not renewed and key.authorizer is not None and key.authorizer.refused(error)
-                if not is_stale:
+                may_go_on = attempts.left > 0
+                other = self._other_manner(error, manner, translation) if may_go_on and not is_stale else None
+                if other is None and not (is_stale and may_go_on):
                     self.keys.report(key, error)
-                if attempts.left <= 0:
+                if not may_go_on:
                     raise
-                other = None if is_stale else self._other_manner(error, manner, translation)
                 if is_stale:
                     renewed = True
                 elif other is not None:
@@ -357,7 +358,7 @@ class Provider:
         try:
             before = translation.exchange(manner.wire, manner.model, manner.quirks)
             after = translation.exchange(other.wire, other.model, other.quirks)
-        except UpstreamError:
+        except PenstockError:
             return None
         return None if before == after and manner.wire is other.wire and not other.is_elsewhere(manner) else other
 

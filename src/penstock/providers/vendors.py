@@ -75,6 +75,7 @@ _OPENAI = Quirks(
     media=MediaQuirks(gpt_images=True),
 )
 _MISTRAL = Quirks(
+    relays=False,
     stream_options=False,
     short_call_ids=True,
     results_named=True,
@@ -87,6 +88,7 @@ _MISTRAL = Quirks(
     media=MediaQuirks(lacks=frozenset({"images"}), base64_vectors=False),
 )
 _QWEN = Quirks(
+    relays=False,
     reasoning="enable_thinking",
     tool_choices=frozenset({"none", "named"}),
     parallel_tool_calls=True,

@@ -298,7 +298,8 @@ class _Request:
                 assert not (self._dialect.strict_turns and before == "tool"), "Unexpected role 'user' after role 'tool'"
                 self._texts.append(content if isinstance(content, str) else self._parts(content))
             case "assistant":
-                assert isinstance(content, str) or self._dialect.thoughts == "thinking", "content of the assistant"
+                has_words = isinstance(content, str) or (content is None and message.get("tool_calls"))
+                assert has_words or self._dialect.thoughts == "thinking", "content of the assistant"
                 if isinstance(content, list):
                     self._opaque += [one["signature"] for one in content if "signature" in one]
                 for call in message.get("tool_calls", ()):

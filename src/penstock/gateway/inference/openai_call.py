@@ -103,6 +103,10 @@ class _Request(msgspec.Struct, frozen=True):
     audio: dict[str, Any] | None = None
 
 
+KNOWN_FIELDS = frozenset(_Request.__struct_fields__)
+"""Fields of a request that a neutral call has a word for, or that are refused."""
+
+
 class AskedCall(msgspec.Struct, frozen=True):
     """A call, and how its answer is to look."""
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from penstock.errors import InvalidRequest
 from penstock.gateway.inference.openai_answer import NeutralReader, TranslatedWhole
-from penstock.gateway.inference.openai_call import read_call
+from penstock.gateway.inference.openai_call import KNOWN_FIELDS, read_call
 from penstock.gateway.inference.openai_chunks import DONE_FRAME, Envelope, summed
 from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_thoughts import Thoughts
+from penstock.gateway.inference.service import CarriesFiles, Prepare, reader_for
 from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
 from penstock.providers.wires.openai_relay import RelayStream
 from penstock.providers.wires.openai_request import PATH, ChatRequest
@@ -16,7 +19,7 @@ from penstock.providers.wires.openai_whole import RelayWhole
 _OURS = "openai_chat"
 
 
-class Relayed:
+class Relayed(CarriesFiles[bytes]):
     """One request. What an upstream of the same wire says comes back byte for byte."""
 
     wire: str | None = _OURS
@@ -26,7 +29,21 @@ class Relayed:
         self._request = request
         self._thoughts = thoughts
         self._asked: Asked | None = None
+        self._is_changed = False
         self.has_tools = request.has_tools
+        self.has_files = request.may_have_files
+        self.left_out: Sequence[str] = ()
+        """The client's fields that were not sent, because the model refuses them."""
+
+    async def prepared(self, prepare: Prepare) -> "Relayed":
+        """With files that were changed there is nothing left to be relayed: the request is translated."""
+        call = await prepare(self.asked.call)
+        if call is self.asked.call:
+            return self
+        other = Relayed(self._request, self._thoughts)
+        other.asked.call = call
+        other._is_changed = True
+        return other
 
     @property
     def asked(self) -> "Asked":
@@ -36,13 +53,16 @@ class Relayed:
         return self._asked
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        if wire.name != _OURS:
+        if self._is_translated(wire, quirks):
             return self.asked.exchange(wire, model, quirks)
-        add_usage = self._request.stream and quirks.stream_options
-        return Exchange(PATH, self._request.encode(model, add_usage=add_usage))
+        self.left_out = self._request.left_out(quirks)
+        return Exchange(PATH, self._request.encode(model, quirks))
+
+    def _is_translated(self, wire: Wire, quirks: Quirks) -> bool:
+        return self._is_changed or wire.name != _OURS or not quirks.relays
 
     def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[bytes]:
-        if wire.name != _OURS:
+        if self._is_translated(wire, quirks):
             inner = self.asked.inner(wire, model, quirks, content_type=content_type, sent_bytes=sent_bytes)
             return self.asked.reader(inner, index=0)
         if not self._request.stream:
@@ -66,6 +86,7 @@ class Asked:
         """What is sent. It may be replaced by one whose files are made ready for the model."""
         self._asked = asked
         self._thoughts = thoughts
+        self._beyond = request.beyond(KNOWN_FIELDS)
         self._is_stream = request.stream
         self._wants_usage = request.wants_usage
         self._envelope = Envelope.fresh(request.model)
@@ -73,15 +94,16 @@ class Asked:
         self.has_tools = request.has_tools
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
+        call = self.call
+        if wire.name == _OURS and self._beyond:
+            call = msgspec.structs.replace(call, extra=self._beyond)
         try:
-            return wire.request(self.call, model, quirks)
+            return wire.request(call, model, quirks)
         except RecursionError as error:  # it could just be read, but not be written one level deeper
             raise InvalidRequest("The request body is too deeply nested.") from error
 
     def inner(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> NeutralReader:
-        return wire.reader(
-            model=model, content_type=content_type, quirks=quirks, tools=self._asked.call.tools, sent_bytes=sent_bytes
-        )
+        return reader_for(self.call, wire, model, quirks, content_type=content_type, sent_bytes=sent_bytes)
 
     def reader(self, inner: NeutralReader, *, index: int) -> Reader[bytes]:
         shows_reasoning, is_legacy = self._asked.shows_reasoning, self._asked.is_legacy

@@ -229,6 +229,21 @@ def _shown(one: Attempt) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def reader_for(
+    call: Call, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int
+) -> Reader[Sequence[Delta]]:
+    """The wire's reader for an answer to `call`."""
+    return wire.reader(
+        model=model,
+        content_type=content_type,
+        quirks=quirks,
+        tools=call.tools,
+        sent_bytes=sent_bytes,
+        stop=call.stop,
+        one_call=call.parallel_tool_calls is False,
+    )
+
+
 class _Neutral(CarriesFiles[Sequence[Delta]]):
     """A neutral call, for any wire."""
 
@@ -250,6 +265,4 @@ class _Neutral(CarriesFiles[Sequence[Delta]]):
     def reader(
         self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int
     ) -> Reader[Sequence[Delta]]:
-        return wire.reader(
-            model=model, content_type=content_type, quirks=quirks, tools=self._call.tools, sent_bytes=sent_bytes
-        )
+        return reader_for(self._call, wire, model, quirks, content_type=content_type, sent_bytes=sent_bytes)

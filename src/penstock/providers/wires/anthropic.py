@@ -53,6 +53,8 @@ class Anthropic:
         quirks: Quirks | None = None,
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
+        stop: Sequence[str] = (),
+        one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
         return MessagesReader(model=model, content_type=content_type, tools=tools, sent_bytes=sent_bytes)
 

@@ -39,6 +39,8 @@ class Bedrock:
         quirks: Quirks | None = None,
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
+        stop: Sequence[str] = (),
+        one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
         return ConverseReader(model=model, content_type=content_type, tools=tools, sent_bytes=sent_bytes)
 

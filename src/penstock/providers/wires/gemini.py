@@ -40,6 +40,7 @@ class Gemini:
         quirks: Quirks | None = None,
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
+        stop: Sequence[str] = (),
         one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
         """`one_call`: further function calls are left out, because the format cannot ask for a single one."""

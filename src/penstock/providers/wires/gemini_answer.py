@@ -28,27 +28,26 @@ from penstock.providers.wires.tool_names import wire_names
 
 _UNSPECIFIED = "_UNSPECIFIED"
 """How words of this format end that say nothing."""
+_WITHHELD = (
+    "SAFETY",
+    "RECITATION",
+    "LANGUAGE",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+    "MODEL_ARMOR",
+    "ESCALATION",
+)
 # An unknown reason is a stop: the answer has ended, that much is sure.
 _FINISHES: Mapping[str, FinishReason] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
     "CONTINUATION": "length",  # further hops are not asked for (7.5)
-} | dict.fromkeys(
-    (
-        "SAFETY",
-        "RECITATION",
-        "LANGUAGE",
-        "BLOCKLIST",
-        "PROHIBITED_CONTENT",
-        "SPII",
-        "IMAGE_SAFETY",
-        "IMAGE_PROHIBITED_CONTENT",
-        "IMAGE_RECITATION",
-        "MODEL_ARMOR",
-        "ESCALATION",
-    ),
-    "content_filter",
-)
+    **dict.fromkeys(_WITHHELD, "content_filter"),
+}
 _BROKEN = frozenset(
     {
         "MALFORMED_FUNCTION_CALL",

@@ -62,6 +62,7 @@ class OpenAIChat:
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
         stop: Sequence[str] = (),
+        one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
         """`stop` are the call's stop sequences: they are cut here where the model is not sent them."""
         quirks = quirks or Quirks()

@@ -1,10 +1,15 @@
-"""A chat request on its way to an upstream of the same wire: every field keeps its bytes, but for the model."""
+"""A chat request on its way to an upstream of the same wire: every field keeps its bytes, but for the model.
 
+What a vendor is known to call otherwise, or a model has refused by name, is put right on the way.
+"""
+
+from collections.abc import Container
 from typing import Any
 
 import msgspec
 
 from penstock.errors import InvalidRequest
+from penstock.providers.base import Quirks
 from penstock.providers.json_text import repair_escapes
 
 PATH = "/chat/completions"
@@ -36,17 +41,56 @@ class ChatRequest:
         raw = bytes(self._fields.get("n", b"1"))
         return int(raw) if raw.isdigit() and len(raw) < 4 else 1
 
-    def encode(self, upstream_model: str, *, add_usage: bool) -> bytes:
-        """The body for the provider. `add_usage` asks for the counts of a stream, if the client did not."""
+    @property
+    def may_have_files(self) -> bool:
+        """Parts other than text are perhaps among the messages; False is sure."""
+        return any(mark in self.body for mark in _FILE_MARKS)
+
+    def beyond(self, known: Container[str]) -> dict[str, msgspec.Raw]:
+        """The fields that only this vendor may know: none that is `known`, and none of OpenAI's own."""
+        return {name: raw for name, raw in self._fields.items() if name not in known and name not in _OPENAI_ONLY}
+
+    def left_out(self, quirks: Quirks) -> list[str]:
+        """The client's fields that this model is known to refuse, and that are therefore not sent."""
+        return [name for name in quirks.dropped if name in self._fields] if quirks.dropped else []
+
+    def encode(self, upstream_model: str, quirks: Quirks) -> bytes:
+        """The body for the provider. The counts of a stream are asked for where they have to be."""
         fields = self._fields.copy()
         # Last: servers that ignore case take the last of `model` and `MODEL`, and the caller may use this one only.
         del fields["model"]
         fields["model"] = msgspec.Raw(_encode(upstream_model))
-        if add_usage and self.stream and not self.wants_usage:
+        if not quirks.stream_options:
+            fields.pop("stream_options", None)
+        elif self.stream and not self.wants_usage:
             fields["stream_options"] = _with_usage(fields.get("stream_options"))
+        for name in quirks.dropped:
+            fields.pop(name, None)
+        limit = quirks.max_tokens_field
+        if limit not in fields and (other := _OTHER_LIMIT[limit]) in fields:
+            fields[limit] = fields.pop(other)
         return _encode(fields)
 
 
+_FILE_MARKS = (b'"image_url"', b'"file"', b'"input_audio"')
+_OPENAI_ONLY = frozenset(
+    {
+        "model",
+        "stream",
+        "stream_options",
+        "store",
+        "metadata",
+        "service_tier",
+        "logit_bias",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "verbosity",
+        "web_search_options",
+    }
+)
+# Two names of one thing; each is refused somewhere, and both at once everywhere.
+_OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _encode = msgspec.json.Encoder().encode
 _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text_of = msgspec.json.Decoder(str).decode

@@ -41,6 +41,7 @@ class OpenAIResponses:
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
         stop: Sequence[str] = (),
+        one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
         """`stop` are the call's stop sequences, which this surface does not know: the text is cut here."""
         return ResponsesReader(
