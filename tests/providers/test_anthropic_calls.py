@@ -36,7 +36,7 @@ from penstock.providers.failures import ContextTooLong, CredentialsRefused, Over
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Attempts, Provider, Providers
 from penstock.providers.transport.base import Limits
-from penstock.providers.wires.anthropic import WIRE
+from penstock.providers.wires.anthropic.wire import WIRE
 from tests.fakes.dialects.anthropic import ANTHROPIC, KEY, VERTEX_ANTHROPIC
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.vertex_tokens import EMAIL

@@ -22,7 +22,7 @@ from penstock.providers.failures import (
     UpstreamConflict,
     UpstreamNotFound,
 )
-from penstock.providers.wires.anthropic import WIRE
+from penstock.providers.wires.anthropic.wire import WIRE
 
 MODEL = "claude-sonnet-4-5"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from penstock.providers.base import Effort, Quirks
-from penstock.providers.wires.anthropic_families import family_of, thinking_fields
+from penstock.providers.wires.anthropic.families import family_of, thinking_fields
 
 PLAIN = Quirks()
 SHOWN = {"type": "adaptive", "display": "summarized"}

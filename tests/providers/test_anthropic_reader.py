@@ -22,9 +22,9 @@ from penstock.providers.failures import (
     Unreachable,
 )
 from penstock.providers.json_text import NotJson
-from penstock.providers.wires.anthropic import WIRE
-from penstock.providers.wires.anthropic_events import MessageEvents
-from penstock.providers.wires.anthropic_reader import MessagesReader
+from penstock.providers.wires.anthropic.events import MessageEvents
+from penstock.providers.wires.anthropic.reader import MessagesReader
+from penstock.providers.wires.anthropic.wire import WIRE
 from penstock.providers.wires.tool_names import wire_names
 from tests.providers.anthropic_streams import (
     ERROR_SHAPES,

@@ -22,7 +22,7 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import Unsupported
 from penstock.providers.vendors import VENDORS
-from penstock.providers.wires.anthropic import WIRE
+from penstock.providers.wires.anthropic.wire import WIRE
 
 DIRECT = VENDORS["anthropic"].ways[0].quirks
 AT_VERTEX = next(way for way in VENDORS["vertex"].ways if way.wire == "anthropic").quirks

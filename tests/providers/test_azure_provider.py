@@ -24,7 +24,7 @@ from penstock.providers.failures import (
 )
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
-from penstock.providers.wires.openai_chat import WIRE
+from penstock.providers.wires.openai.chat import WIRE
 from tests.fakes.dialects.base import Asked, Refusal, RefusalKind, Says
 from tests.fakes.dialects.openai import AZURE, KEY, OPENAI_RESPONSES
 from tests.fakes.provider_server import Answers, ProviderServer, Refuses, serving

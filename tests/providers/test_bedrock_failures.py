@@ -44,7 +44,7 @@ from penstock.providers.failures import (
 )
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Answer, Attempts, Provider, Providers
-from penstock.providers.wires.bedrock import WIRE
+from penstock.providers.wires.bedrock.wire import WIRE
 from tests.fakes.dialects.base import Refusal, RefusalKind
 from tests.fakes.dialects.bedrock import BEDROCK, REGION, secret_of
 from tests.fakes.provider_server import Answers, Breaks, ProviderServer, Refuses, serving

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.providers.failures import ShapeMismatch
-from penstock.providers.wires.bedrock_frames import (
+from penstock.providers.wires.bedrock.frames import (
     MAX_HEADERS_BYTES,
     MAX_PAYLOAD_BYTES,
     Frame,

@@ -25,9 +25,9 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import Unsupported
 from penstock.providers.vendors import VENDORS, base_url_of
-from penstock.providers.wires.bedrock import WIRE
-from penstock.providers.wires.bedrock_families import profile_prefixes
-from penstock.providers.wires.bedrock_messages import call_id
+from penstock.providers.wires.bedrock.families import profile_prefixes
+from penstock.providers.wires.bedrock.messages import call_id
+from penstock.providers.wires.bedrock.wire import WIRE
 from tests.fakes.dialects import bedrock as fake
 
 CLAUDE_3 = "anthropic.claude-3-haiku-20240307-v1:0"

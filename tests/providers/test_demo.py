@@ -9,9 +9,9 @@ import pytest
 from penstock.providers.base import Call, Delta, Finish, Message, Quirks, TextDelta, Usage
 from penstock.providers.demo import DemoTransport, reply_to
 from penstock.providers.transport.base import Limits, Origin, Request, Response, ResponseTooLarge, TransportError
-from penstock.providers.wires.openai_chat import WIRE
-from penstock.providers.wires.openai_relay import RelayStream
-from penstock.providers.wires.openai_whole import RelayWhole
+from penstock.providers.wires.openai.chat import WIRE
+from penstock.providers.wires.openai.relay import RelayStream
+from penstock.providers.wires.openai.whole import RelayWhole
 
 ORIGIN = Origin("http", "demo.invalid", 80)
 

@@ -21,8 +21,8 @@ from penstock.providers.failures import (
     UpstreamConflict,
     UpstreamNotFound,
 )
-from penstock.providers.wires.gemini import WIRE
-from penstock.providers.wires.gemini_failures import event_failure
+from penstock.providers.wires.gemini.failures import event_failure
+from penstock.providers.wires.gemini.wire import WIRE
 
 PLAIN = Quirks()
 

@@ -11,8 +11,8 @@ from penstock.errors import UpstreamError
 from penstock.providers.base import Delta, Finish, Opaque, OpaqueDelta, TextDelta, Tool, ToolDelta, Usage, Warning_
 from penstock.providers.failures import ContentFiltered, Failure, ModelFailed, Overloaded, ShapeMismatch, Truncated
 from penstock.providers.json_text import lenient_json
-from penstock.providers.wires.gemini import WIRE
-from penstock.providers.wires.gemini_reader import GeminiReader
+from penstock.providers.wires.gemini.reader import GeminiReader
+from penstock.providers.wires.gemini.wire import WIRE
 from penstock.providers.wires.tool_names import wire_names
 from tests.providers.gemini_streams import (
     ERROR_SHAPES,

@@ -28,8 +28,8 @@ from penstock.providers.base import (
     ToolDelta,
 )
 from penstock.providers.failures import Unsupported
-from penstock.providers.wires.gemini import WIRE
-from penstock.providers.wires.gemini_signatures import PLACEHOLDER, on_call, on_text
+from penstock.providers.wires.gemini.signatures import PLACEHOLDER, on_call, on_text
+from penstock.providers.wires.gemini.wire import WIRE
 from tests.providers.gemini_streams import TAIL, frame
 
 PLAIN = Quirks()

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.providers.base import Call, Message, Quirks, Tool
-from penstock.providers.wires.gemini import WIRE
-from penstock.providers.wires.gemini_schema import json_schema, openapi_schema
+from penstock.providers.wires.gemini.schema import json_schema, openapi_schema
+from penstock.providers.wires.gemini.wire import WIRE
 
 TREE = {
     "type": "object",

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from penstock.providers.base import Amendment, Call, JsonSchema, Message, Opaque, Quirks, Tool
 from penstock.providers.vendors import FLAVOURS, VENDORS
-from penstock.providers.wires import openai_chat, openai_responses
+from penstock.providers.wires.openai import chat as openai_chat
+from penstock.providers.wires.openai import responses as openai_responses
 
 OPENAI = VENDORS["openai"].ways[0].quirks
 PLAIN = Quirks()

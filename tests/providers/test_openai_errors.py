@@ -23,7 +23,8 @@ from penstock.providers.failures import (
     UpstreamConflict,
     UpstreamNotFound,
 )
-from penstock.providers.wires import openai_chat, openai_responses
+from penstock.providers.wires.openai import chat as openai_chat
+from penstock.providers.wires.openai import responses as openai_responses
 
 
 def said(message: str = "No.", code: Any = None, kind: str = "invalid_request_error", **more: Any) -> dict[str, Any]:

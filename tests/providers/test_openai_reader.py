@@ -21,8 +21,8 @@ from penstock.providers.base import (
     Usage,
 )
 from penstock.providers.failures import ContextTooLong, Failure, ModelFailed, Overloaded, ShapeMismatch, Truncated
-from penstock.providers.wires.openai_reader import ChatReader
-from penstock.providers.wires.openai_thinking import ThinkSplitter
+from penstock.providers.wires.openai.reader import ChatReader
+from penstock.providers.wires.openai.thinking import ThinkSplitter
 from penstock.providers.wires.tool_names import wire_names
 from tests.providers.streams import (
     DONE,

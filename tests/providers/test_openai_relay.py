@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from penstock.errors import InvalidRequest, UpstreamError
 from penstock.providers.base import Delta, Quirks, Usage
 from penstock.providers.failures import ContextTooLong, Failure, ShapeMismatch, Truncated
-from penstock.providers.wires.openai_reader import ChatReader
-from penstock.providers.wires.openai_relay import RelayStream
-from penstock.providers.wires.openai_request import read_request
-from penstock.providers.wires.openai_whole import RelayWhole
+from penstock.providers.wires.openai.reader import ChatReader
+from penstock.providers.wires.openai.relay import RelayStream
+from penstock.providers.wires.openai.request import read_request
+from penstock.providers.wires.openai.whole import RelayWhole
 from tests.providers.streams import (
     DONE,
     ERROR_SHAPES,

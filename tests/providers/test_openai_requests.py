@@ -25,7 +25,7 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import Unsupported
 from penstock.providers.vendors import FLAVOURS, VENDORS
-from penstock.providers.wires.openai_chat import WIRE
+from penstock.providers.wires.openai.chat import WIRE
 
 PLAIN = Quirks()
 OPENAI = VENDORS["openai"].ways[0].quirks

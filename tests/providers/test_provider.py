@@ -33,9 +33,7 @@ class _Hello:
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         return wire.request(Call(messages=[Message(role="user", content="Hello")]), model, quirks)
 
-    def reader(
-        self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int
-    ) -> "Reader[Any]":
+    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
         return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
 
 

@@ -34,9 +34,9 @@ from penstock.providers.failures import (
     Truncated,
     Unreachable,
 )
-from penstock.providers.wires.openai_responses import WIRE
-from penstock.providers.wires.responses_items import Writing, items_of
-from penstock.providers.wires.responses_reader import ResponsesReader
+from penstock.providers.wires.openai.responses import WIRE
+from penstock.providers.wires.openai.responses_items import Writing, items_of
+from penstock.providers.wires.openai.responses_reader import ResponsesReader
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.openai import OPENAI_RESPONSES
 from tests.providers.streams import DONE, ERROR_SHAPES, LINE_ENDS, bytewise, cuts, until_failure

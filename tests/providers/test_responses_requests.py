@@ -24,7 +24,7 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import Unsupported
 from penstock.providers.vendors import VENDORS
-from penstock.providers.wires.openai_responses import WIRE
+from penstock.providers.wires.openai.responses import WIRE
 
 OPENAI = next(way.quirks for way in VENDORS["openai"].ways if way.wire == "openai_responses")
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}

@@ -29,7 +29,7 @@ from penstock.providers.failures import CredentialsRefused, ModelFailed
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Answer, Attempts, Provider, Providers
 from penstock.providers.vendors import VENDORS, base_url_of, wire_for
-from penstock.providers.wires.gemini_signatures import PLACEHOLDER, on_call
+from penstock.providers.wires.gemini.signatures import PLACEHOLDER, on_call
 from tests.fakes.wire_server import Script, Seen, WireServer, chunked, ok
 from tests.fakes.wire_server import Wire as Line
 from tests.providers.gemini_streams import MODEL, TAIL, frame, text

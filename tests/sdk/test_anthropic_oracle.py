@@ -22,7 +22,7 @@ from penstock.providers.base import (
     ToolDelta,
     Usage,
 )
-from penstock.providers.wires.anthropic import WIRE
+from penstock.providers.wires.anthropic.wire import WIRE
 from tests.fakes.dialects.anthropic import ANTHROPIC, KEY, VERTEX_ANTHROPIC
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.vertex_tokens import LOCATION, PROJECT, token_for

@@ -11,7 +11,7 @@ from botocore.eventstream import EventStreamBuffer  # type: ignore[import-untype
 from botocore.exceptions import ClientError, EventStreamError  # type: ignore[import-untyped]
 
 from penstock.providers.base import Call, Delta, Message, Quirks, TextDelta, ToolDelta, Usage
-from penstock.providers.wires.bedrock import WIRE
+from penstock.providers.wires.bedrock.wire import WIRE
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.bedrock import BEDROCK, KEY_ID, REGION, error, event, exception, secret_of
 from tests.fakes.provider_server import Breaks, ProviderServer, Refuses, serving

@@ -24,7 +24,7 @@ from penstock.providers.base import (
     Usage,
 )
 from penstock.providers.failures import CredentialsRefused, Failure, RateLimited, Unreachable
-from penstock.providers.wires.gemini import WIRE
+from penstock.providers.wires.gemini.wire import WIRE
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.google import GOOGLE, KEY, VERTEX
 from tests.fakes.dialects.google_rules import in_camel_case

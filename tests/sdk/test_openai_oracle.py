@@ -18,7 +18,8 @@ from penstock.providers.base import (
     ToolDelta,
     Usage,
 )
-from penstock.providers.wires import openai_chat, openai_responses
+from penstock.providers.wires.openai import chat as openai_chat
+from penstock.providers.wires.openai import responses as openai_responses
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.openai import API_VERSION, AZURE, KEY, OPENAI_CHAT, OPENAI_RESPONSES
 from tests.fakes.provider_server import Breaks, ProviderServer, Refuses, serving

@@ -320,7 +320,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: Literal["effort", "enable_thinking", "openrouter", "thinking", "groq", "mistral"] | None = None
     """How reasoning is switched; None: the switch is cosmetic."""
     families: bool = False
-    """The models are OpenAI's own, and `wires/openai_families.py` knows what they accept by their names."""
+    """The models are OpenAI's own, and `wires/openai/families.py` knows what they accept by their names."""
     thoughts: Literal["reasoning_details", "reasoning_content", "thinking"] | None = None
     """How reasoning goes back with an assistant's turn on chat completions; None: it does not."""
     parallel_tool_calls: bool = False

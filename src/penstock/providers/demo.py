@@ -24,7 +24,7 @@ from penstock.providers.transport.base import (
     ResponseTooLarge,
     TransportError,
 )
-from penstock.providers.wires.openai_usage import estimated
+from penstock.providers.wires.estimates import estimated
 
 MODEL = "demo"
 WORD_DELAY_S = 0.02

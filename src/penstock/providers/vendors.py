@@ -340,7 +340,16 @@ def wire_for(vendor: Vendor, model: str) -> str:
     return vendor.ways[0].wire
 
 
+_MODULES: Mapping[str, str] = {
+    "openai_chat": "openai.chat",
+    "openai_responses": "openai.responses",
+    "anthropic": "anthropic.wire",
+    "gemini": "gemini.wire",
+    "bedrock": "bedrock.wire",
+}
+
+
 @cache
 def load_wire(name: str) -> Wire:
     """The wire of that name; its module is imported on first use."""
-    return cast(Wire, import_module(f"penstock.providers.wires.{name}").WIRE)
+    return cast(Wire, import_module(f"penstock.providers.wires.{_MODULES[name]}").WIRE)

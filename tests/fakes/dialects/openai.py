@@ -1,6 +1,6 @@
 """The vendors' side of `POST /chat/completions`: OpenAI, Azure, Mistral, Qwen, and servers that resemble them.
 
-What each of them refuses is asserted. `OPENAI_RESPONSES` is in `openai_responses.py`, and listed here.
+What each of them refuses is asserted. `OPENAI_RESPONSES` is in `openai/responses.py`, and listed here.
 """
 
 import json

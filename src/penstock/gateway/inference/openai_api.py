@@ -26,7 +26,7 @@ from penstock.http.answers import JSON_HEADERS, STREAM_HEADERS, log_failure, sen
 from penstock.http.bodies import ClientGone, read_body
 from penstock.http.incoming import LINE_KEY, Incoming, Line, Receive, Scope, Send, incoming_of
 from penstock.kit.crypto import SecretBox
-from penstock.providers.wires.openai_request import ChatRequest, read_request
+from penstock.providers.wires.openai.request import ChatRequest, read_request
 
 CHAT_PATH = "/oai/v1/chat/completions"
 

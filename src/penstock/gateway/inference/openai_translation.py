@@ -12,9 +12,9 @@ from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.gateway.inference.service import CarriesFiles, Prepare, reader_for
 from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
-from penstock.providers.wires.openai_relay import RelayStream
-from penstock.providers.wires.openai_request import PATH, ChatRequest
-from penstock.providers.wires.openai_whole import RelayWhole
+from penstock.providers.wires.openai.relay import RelayStream
+from penstock.providers.wires.openai.request import PATH, ChatRequest
+from penstock.providers.wires.openai.whole import RelayWhole
 
 _OURS = "openai_chat"
 

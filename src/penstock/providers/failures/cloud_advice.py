@@ -60,7 +60,7 @@ def _bedrock_payment(_: Failure, place: Place) -> Advice:
 
 
 def _bare_model_id(_: Failure, place: Place) -> Advice:
-    from penstock.providers.wires.bedrock_families import profile_prefixes
+    from penstock.providers.wires.bedrock.families import profile_prefixes
 
     ids = " or ".join(f"`{prefix}{place.model}`" for prefix in profile_prefixes(place.region))
     return (

@@ -11,7 +11,7 @@ from penstock.providers.base import FinishReason, Usage
 from penstock.providers.failures import from_event, shape_mismatch, truncated
 from penstock.providers.json_text import NotJson, lenient_json
 from penstock.providers.transport.base import MAX_BODY_BYTES
-from penstock.providers.wires.openai_usage import CHARS_PER_TOKEN
+from penstock.providers.wires.estimates import CHARS_PER_TOKEN
 
 T = TypeVar("T")
 
