@@ -10,15 +10,20 @@ from penstock.providers.json_text import encode_json, lenient_json
 from penstock.providers.wires.anthropic.refusals import as_sentence
 
 
+# `Raw | None` would take nothing but null.
+_ABSENT = msgspec.Raw()
+_NOTHING = (b"", b"null")
+
+
 class FrameDelta(msgspec.Struct, gc=False):
     type: str = ""
     text: str = ""
     thinking: str = ""
     signature: str = ""
     partial_json: str = ""
-    citation: msgspec.Raw | None = None
+    citation: msgspec.Raw = _ABSENT
     stop_reason: str | None = None
-    stop_details: msgspec.Raw | None = None
+    stop_details: msgspec.Raw = _ABSENT
 
 
 class Frame(msgspec.Struct, gc=False):
@@ -27,10 +32,10 @@ class Frame(msgspec.Struct, gc=False):
     type: str
     index: int = 0
     delta: FrameDelta | None = None
-    content_block: msgspec.Raw | None = None
-    message: msgspec.Raw | None = None
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    content_block: msgspec.Raw = _ABSENT
+    message: msgspec.Raw = _ABSENT
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
 
 
 _frame_of = msgspec.json.Decoder(Frame).decode
@@ -45,7 +50,7 @@ def frame_of(data: bytes, name: bytes | None) -> Frame:
         frame = _frame_of(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _odd_frame(data, name)
-    if (name == b"error" or frame.error is not None or frame.type == "error") and (
+    if (name == b"error" or bytes(frame.error) not in _NOTHING or frame.type == "error") and (
         failure := failure_in(lenient_json(data), name)
     ):
         raise failure
@@ -64,8 +69,10 @@ def failure_in(payload: Any, name: bytes | None = None) -> Failure | None:
     return failure
 
 
-def decoded(raw: msgspec.Raw | None) -> Any:
-    return None if raw is None else lenient_json(bytes(raw))
+def decoded(raw: msgspec.Raw) -> Any:
+    """None for what is absent or null. Raises NotJson."""
+    text = bytes(raw)
+    return None if text in _NOTHING else lenient_json(text)
 
 
 def text_in(holder: Mapping[str, Any], field: str) -> str:
@@ -98,5 +105,5 @@ def _odd_delta(delta: Mapping[str, Any]) -> FrameDelta:
     )
 
 
-def _raw(value: Any) -> msgspec.Raw | None:
-    return None if value is None else msgspec.Raw(encode_json(value))
+def _raw(value: Any) -> msgspec.Raw:
+    return _ABSENT if value is None else msgspec.Raw(encode_json(value))

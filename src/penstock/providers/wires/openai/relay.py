@@ -27,13 +27,22 @@ _MAX_PREAMBLE_BYTES = 64 * 1024
 _object_of = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+# `Raw | None` would take nothing but null.
+_ABSENT = msgspec.Raw()
+_NOTHING = (b"", b"null")
+
+
+def _holds(raw: msgspec.Raw) -> bool:
+    return bytes(raw) not in _NOTHING
+
+
 class _Delta(msgspec.Struct, gc=False):
     role: str | None = None
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -44,9 +53,9 @@ class _Choice(msgspec.Struct, gc=False):
 
 class _Chunk(msgspec.Struct, gc=False):
     choices: list[_Choice] | None = None
-    usage: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
-    x_groq: msgspec.Raw | None = None
+    usage: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
+    x_groq: msgspec.Raw = _ABSENT
     object: str | None = None
     type: str | None = None
 
@@ -78,7 +87,6 @@ class _PlainChunk(msgspec.Struct, gc=False):
 
 _chunk_of = msgspec.json.Decoder(_Chunk).decode
 _plain_of = msgspec.json.Decoder(_PlainChunk).decode
-_raw_null = (b"null", b"")
 
 
 class RelayStream:
@@ -283,24 +291,29 @@ class RelayStream:
                 raise failure
             return True
         try:
-            chunk = _chunk_of(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._forward_usual(event, data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotJson):
             return self._forward_odd(event, last=last)
+
+    def _forward_usual(self, event: SseEvent, data: bytes) -> bool:
+        """A chunk of the usual types. Raises what decoding raises; nothing has been noted then."""
+        chunk = _chunk_of(data)
         if (
             event.name is not None
-            or chunk.error is not None
+            or _holds(chunk.error)
             or chunk.object == "error"
             or chunk.type == "error"
             or event.stray is not None
         ):
             self._raise_if_error(event, data)
-        if chunk.usage is not None or chunk.x_groq is not None:
+        has_usage = _holds(chunk.usage)
+        if has_usage or _holds(chunk.x_groq):
             usage = usage_of(reported_usage(lenient_json(data)))
             if usage is not None:
                 self.usage = usage
         choices = chunk.choices
         if not choices:
-            return self._keep_usage_chunk or chunk.usage is None or choices is None
+            return self._keep_usage_chunk or not has_usage or choices is None
         if self._opened is None:
             self._opened = data
         for choice in choices:
@@ -320,8 +333,8 @@ class RelayStream:
         if delta.refusal:
             visible += len(delta.refusal)
         calls = delta.tool_calls
-        if calls is not None and (size := len(memoryview(calls))) > len(b"null"):
-            visible += size
+        if _holds(calls):
+            visible += len(memoryview(calls))
         if visible:
             self._chars += visible
             self.begun = self._has_content = True
