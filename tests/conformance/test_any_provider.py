@@ -205,6 +205,8 @@ def test_a_refusal_is_an_event_with_a_sentence_in_the_editor(provided: Provided,
     name, data = provided.edit(entry=_ENTRY_OF.get(kind, "usual"))[-1]
     assert name == "error"
     assert len(data["message"]) > 10
+    assert data["cause"]["explanation"]
+    assert data["cause"]["hint"]
     assert "providerStatusCode" in data.get("cause", {}) or kind in ("auth", "permission", "billing", "rate_limited")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from penstock.errors import UpstreamError
-from penstock.providers.failures.cloud_advice import cloud_advice
+from penstock.providers.failures.cloud_advice import cloud_advice, wait
 from penstock.providers.failures.kinds import (
     AllKeysResting,
     ContentFiltered,
@@ -12,12 +12,16 @@ from penstock.providers.failures.kinds import (
     CredentialsRefused,
     CreditExhausted,
     Failure,
+    ModelFailed,
     NoUsableKey,
+    Overloaded,
     PermissionRefused,
     RateLimited,
+    RequestRefused,
     TooLarge,
     Unreachable,
     Unsupported,
+    UpstreamConflict,
     UpstreamNotFound,
 )
 from penstock.providers.failures.place import Advice, Place
@@ -182,6 +186,28 @@ def _about_size(_: Failure, place: Place) -> Advice:
     )
 
 
+def _about_overload(error: Failure, place: Place) -> Advice:
+    return (
+        error.explanation or f"The provider of {place.entry} has no capacity for `{place.model}` at present.",
+        error.action or f"{wait(error)} A second backend for this model would take over.",
+    )
+
+
+def _about_request(error: Failure, place: Place) -> Advice:
+    named = f" It names `{error.param}`." if error.param else ""
+    return (
+        error.explanation or f"The provider of {place.entry} does not accept this request for `{place.model}`.{named}",
+        error.action or "Correct what its sentence names, or leave it out: models differ in what they take.",
+    )
+
+
+def _about_the_model(error: Failure, place: Place) -> Advice:
+    return (
+        error.explanation or f"`{place.model}` of {place.entry} broke off by itself.",
+        error.action or "Ask again; another wording or another model helps if it happens often.",
+    )
+
+
 def _about_connection(error: Failure, place: Place) -> Advice:
     explanation = error.explanation or "The provider answered with a failure of its own."
     return (
@@ -201,5 +227,9 @@ _ADVICE: Sequence[tuple[type[Failure], Any]] = (
     (ContextTooLong, _about_context),
     (ContentFiltered, _about_filter),
     (TooLarge, _about_size),
+    (Overloaded, _about_overload),
+    (UpstreamConflict, _about_overload),
+    (RequestRefused, _about_request),
+    (ModelFailed, _about_the_model),
     (Unreachable, _about_connection),
 )

@@ -74,7 +74,7 @@ def _bedrock_throttled(error: Failure, place: Place) -> Advice:
     return (
         f"AWS limits how much {place.credential} may ask of `{place.model}` in `{place.region}`. New accounts begin "
         "with very low quotas.",
-        f"{_wait(error)} Raise the model's quota in Service Quotas of `{place.region}`, or add credentials of another "
+        f"{wait(error)} Raise the model's quota in Service Quotas of `{place.region}`, or add credentials of another "
         "account.",
     )
 
@@ -161,7 +161,7 @@ def _gemini_quota(error: Failure, place: Place) -> Advice:
     return (
         f"Google limits how much {place.credential} of {place.entry} may ask. Projects without billing are on the free "
         "tier, which allows a few requests a minute and a few hundred a day.",
-        f"{_wait(error)} Move the key's project to a paid tier in AI Studio, or add keys of other projects.",
+        f"{wait(error)} Move the key's project to a paid tier in AI Studio, or add keys of other projects.",
     )
 
 
@@ -169,7 +169,7 @@ def _vertex_quota(error: Failure, place: Place) -> Advice:
     return (
         f"Vertex AI has no capacity left for the project `{place.details.get('project', '?')}` in "
         f"`{place.details.get('location', '?')}`; new projects may send few requests a second.",
-        f"{_wait(error)} Raise the quota of the model in the project, use `global` as `location`, or add another "
+        f"{wait(error)} Raise the quota of the model in the project, use `global` as `location`, or add another "
         "backend.",
     )
 
@@ -203,7 +203,8 @@ def _azure_path(_: Failure, place: Place) -> Advice:
 
 def _azure_key(_: Failure, place: Place) -> Advice:
     return (
-        f"Azure refused {place.credential} at {place.resource}: the key is of another resource, or was replaced.",
+        f"Azure refused {place.credential} of {place.entry}: it is not a key of the resource {place.resource}, or was "
+        "replaced.",
         "Copy one of the two keys of that resource, and check `resourceName`.",
     )
 
@@ -225,7 +226,7 @@ def _azure_filter(_: Failure, place: Place) -> Advice:
     )
 
 
-def _wait(error: Failure) -> str:
+def wait(error: Failure) -> str:
     return f"Ask again in {error.retry_after_s:.0f} s." if error.retry_after_s else "Ask again later."
 
 

@@ -9,7 +9,6 @@ from penstock.providers.failures import Failure, from_event, shape_mismatch
 from penstock.providers.json_text import encode_json, lenient_json
 from penstock.providers.wires.anthropic.refusals import as_sentence
 
-
 # `Raw | None` would take nothing but null.
 _ABSENT = msgspec.Raw()
 _NOTHING = (b"", b"null")
