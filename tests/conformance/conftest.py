@@ -3,11 +3,15 @@
 Keys that were refused stay set aside for minutes, so each way of refusing has an entry of its own.
 """
 
+import base64
 import json
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +46,12 @@ DIALECTS: Sequence[Dialect] = (
 NOT_REASONING = (OPENAI_CHAT, AZURE, COMPATIBLE)
 BLIND = (QWEN,)
 # What sets a key aside, and what needs its own limits.
-USUAL, TWO_KEYS, HASTY = "usual", "two-keys", "hasty"
+USUAL, TWO_KEYS, HASTY, DYING = "usual", "two-keys", "hasty", "dying"
 ENTRIES = (USUAL, "auth", "permission", "billing", "rate_limited", "invalid_grant", TWO_KEYS, HASTY)
 CHAT = "/oai/v1/chat/completions"
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def label(dialect: Dialect) -> str:
@@ -94,10 +101,12 @@ class Provided:
     def name(self, entry: str = USUAL) -> str:
         return f"{label(self.dialect)}-{entry}/{self.dialect.model}"
 
-    def ask(self, *messages: dict[str, Any], entry: str = USUAL, stream: bool = True, **more: Any) -> Answered:
+    def ask(
+        self, *messages: dict[str, Any], entry: str = USUAL, model: str = "", stream: bool = True, **more: Any
+    ) -> Answered:
         """Over the OpenAI surface."""
         turns = list(messages) or [{"role": "user", "content": "Hello"}]
-        body = {"model": self.name(entry), "messages": turns, "stream": stream, **more}
+        body = {"model": model or self.name(entry), "messages": turns, "stream": stream, **more}
         if stream:
             body["stream_options"] = {"include_usage": True}
         url, headers = self.service.url + CHAT, self.service.api_key_headers
@@ -107,6 +116,16 @@ class Provided:
             if not stream:
                 return _whole(response)
             return _streamed(response)
+
+    def metric_line(self, answer: Answered) -> dict[str, Any]:
+        """What the metric log says of the call."""
+        request_id = answer.headers["x-request-id"]
+        for _ in range(500):
+            for line in self.service.logs:
+                if "statusCode" in line and request_id in line.values():
+                    return line
+            time.sleep(0.02)
+        raise AssertionError("the metric log does not speak of the call")
 
     def edit(self, prompt: str = "Hello", *, entry: str = USUAL) -> list[tuple[str, Any]]:
         """Over the editor surface: the events of a reply, with their data."""
@@ -175,6 +194,21 @@ def house() -> Iterator[dict[str, Provided]]:
         yield {label(server.dialect): Provided(service, tenant, server) for server in servers}
 
 
+def shared_id(dialect: Dialect) -> str:
+    """A model of the dialect's family that stands at a second provider, too."""
+    return f"{dialect.model}-shared"
+
+
+def _model(model_id: str, provider: str) -> dict[str, Any]:
+    return {
+        "id": model_id,
+        "provider": provider,
+        "description": "x",
+        "features": FEATURES,
+        "capabilities": {"reasoning": True},
+    }
+
+
 def _catalog(servers: Sequence[ProviderServer]) -> dict[str, str]:
     providers: dict[str, Any] = {}
     models = []
@@ -187,15 +221,15 @@ def _catalog(servers: Sequence[ProviderServer]) -> dict[str, str]:
                 providers[key]["api"] = "responses"
             if entry == HASTY:
                 providers[key]["timeouts"] = {"firstTokenMs": 700, "idleMs": 700, "totalMs": 20_000}
-            models.append(
-                {
-                    "id": server.dialect.model,
-                    "provider": key,
-                    "description": "x",
-                    "features": FEATURES,
-                    "capabilities": {"reasoning": True},
-                }
-            )
+            models.append(_model(server.dialect.model, key))
+    backup = servers[DIALECTS.index(COMPATIBLE)]
+    for server in servers:
+        dying, shared = f"{label(server.dialect)}-{DYING}", shared_id(server.dialect)
+        entry = server.entry()
+        if server.dialect is OPENAI_RESPONSES:
+            entry["api"] = "responses"
+        providers |= {dying: entry, f"{dying}-backup": backup.entry()}
+        models += [_model(shared, dying), _model(shared, f"{dying}-backup")]
     return {"PROVIDERS": json.dumps(providers), "MODELS": json.dumps(models)}
 
 
@@ -206,6 +240,27 @@ def provided(request: pytest.FixtureRequest, house: dict[str, Provided]) -> Iter
     found.server.reset()
     yield found
     assert found.server.faults == []
+
+
+@pytest.fixture(scope="session")
+def picture_url() -> Iterator[str]:
+    """The address of a picture on this machine."""
+
+    class Pictures(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "image/png")
+            self.send_header("content-length", str(len(PNG)))
+            self.end_headers()
+            self.wfile.write(PNG)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 8080), Pictures) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield "http://127.0.0.1:8080/picture.png"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

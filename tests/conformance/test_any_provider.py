@@ -8,13 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.conftest import BLIND, CHAT, HASTY, NOT_REASONING, TWO_KEYS, Provided
+from tests.conformance.conftest import BLIND, CHAT, HASTY, NOT_REASONING, PNG, TWO_KEYS, Provided, shared_id
 from tests.fakes.dialects.base import RefusalKind, SaidTool, Says
 from tests.fakes.provider_server import Breaks, Refuses, Slowly
 
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 WEATHER = {
     "type": "function",
     "function": {
@@ -114,6 +111,21 @@ def test_an_image_arrives_as_it_was(provided: Provided) -> None:
         return
     assert answer.error is None
     assert provided.server.asked[0].images == (PNG,)
+
+
+def test_a_picture_behind_an_address_is_fetched_where_the_provider_does_not(
+    provided: Provided, picture_url: str
+) -> None:
+    parts = [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": picture_url}}]
+    answer = provided.ask(user(parts))
+    if provided.dialect in BLIND:
+        assert answer.status == 400
+        return
+    assert answer.error is None, answer.error
+    (seen,) = [one for one in provided.server.seen if one.asked is not None]
+    passed_on = picture_url.encode() in seen.body
+    assert passed_on or provided.server.asked[0].images == (PNG,)
+    assert passed_on == (provided.dialect.kind in ("openai", "azure"))
 
 
 def test_s062_a_pdf_arrives_as_it_is_or_as_its_text(provided: Provided, a_pdf: bytes) -> None:
@@ -220,6 +232,25 @@ def test_of_two_credentials_one_is_revoked_and_no_call_fails(provided: Provided)
         assert (answer.status, answer.is_done) == (200, True), answer.error
     used = {asked.credential for asked in provided.server.asked}
     assert len(used) > 1
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    "death",
+    [Breaks("reset", after=0), Breaks("end", after=0), Refuses("server_error")],
+    ids=["reset", "end", "server error"],
+)
+def test_of_two_backends_one_dies_before_its_first_delta_and_no_call_fails(
+    provided: Provided, house: dict[str, Provided], death: Any, stream: bool
+) -> None:
+    backup = house["openai-compatible-local-model"].server
+    provided.server.plays(death)
+    answer = provided.ask(model=shared_id(provided.dialect), stream=stream)
+    assert (answer.status, answer.is_done) == (200, True), answer.error
+    assert answer.headers["x-penstock-attempts"] == "2"
+    line = provided.metric_line(answer)
+    assert [one["outcome"] == "ok" for one in line["tried"]] == [False, True]
+    assert len({one["provider"] for one in line["tried"]}) == 2
 
 
 # --- silence and death -----------------------------------------------------------------------------------------------
