@@ -155,6 +155,11 @@ def lesson(message: str, *, model: str = MODEL, quirks: Quirks | None = None, st
             '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive".',
             {"thinking": "adaptive"},
         ),
+        (
+            '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+            '"output_config.effort" to control thinking behavior.',
+            {"thinking": "adaptive", "efforts": None},
+        ),
         ('"thinking.type.adaptive" is not supported for this model', {"thinking": "budget"}),
         ("adaptive thinking is not supported on this model", {"thinking": "budget"}),
         ('"thinking.type.disabled" is not supported for this model.', {"dropped": frozenset({"thinking"})}),

@@ -207,6 +207,17 @@ TAUGHT: list[tuple[str, dict[str, Any], float]] = [
         0,
     ),
     ('"thinking.type.enabled" is not supported for this model.', {"thinking": "adaptive"}, 86_400),
+    (
+        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
+        '"output_config.effort" to control thinking behavior.',
+        {"thinking": "adaptive"},
+        86_400,
+    ),
+    (
+        '"thinking.type.adaptive" is not supported for this model. Use "thinking.type.enabled" instead.',
+        {"thinking": "budget"},
+        86_400,
+    ),
     ("adaptive thinking is not supported on this model", {"thinking": "budget"}, 86_400),
     (
         "This model does not support effort level 'xhigh'. Supported levels: high, low, max, medium.",

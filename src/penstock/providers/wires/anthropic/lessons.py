@@ -28,8 +28,14 @@ def amended(error: UpstreamError, model: str, quirks: Quirks) -> Amendment | Non
     return next((one for one in found if one is not None), None)
 
 
+def _complaint(text: str) -> str:
+    """The sentence up to what is accepted instead: `… is not supported. Use "thinking.type.adaptive" and …`."""
+    return re.split(r"supported (?:types|values)|instead|\buse ", text)[0]
+
+
 def _about_effort(text: str, _: str, quirks: Quirks) -> Amendment | None:
-    if "effort" not in text or not ("support" in text or "not permitted" in text):
+    complaint = _complaint(text)
+    if "effort" not in complaint or not ("support" in complaint or "not permitted" in complaint):
         return None
     listed = _LEVELS_LISTED.search(text)
     words = re.findall(r"[a-z]+", listed[1]) if listed else []
@@ -43,9 +49,10 @@ def _about_thinking(text: str, model: str, quirks: Quirks) -> Amendment | None:
     if "display" in text and "thinking" in text:
         return _dropping(quirks, "display")
     if "thinking.type" in text or "adaptive thinking" in text:
-        if "disabled" in _refused_type(text) or "between_tools" in _refused_type(text):
+        refused = _complaint(text)
+        if "disabled" in refused or "between_tools" in refused:
             return _dropping(quirks, "thinking")
-        return _learnt(quirks, thinking="budget" if "adaptive" in _refused_type(text) else "adaptive")
+        return _learnt(quirks, thinking="budget" if "adaptive" in refused else "adaptive")
     if "thinking" in text and "tool_choice" in text:
         if family_of(model).always_thinks or "thinking" in quirks.dropped:
             return _dropping(quirks, "tool_choice", lasts_s=0)
@@ -53,11 +60,6 @@ def _about_thinking(text: str, model: str, quirks: Quirks) -> Amendment | None:
     if "does not support" in text and "thinking" in text:
         return _dropping(quirks, "thinking", thinking="off")
     return None
-
-
-def _refused_type(text: str) -> str:
-    """The sentence up to what is accepted instead."""
-    return re.split(r"supported (?:types|values)|instead|use ", text)[0]
 
 
 def _about_blocks(text: str, _: str, quirks: Quirks) -> Amendment | None:

@@ -14,6 +14,8 @@ WHOLE = "stream"
 
 _Found = re.Match[str]
 _CHOICES = {"any": frozenset({"required"}), "tool": frozenset({"named"})}
+# What follows says what is accepted instead: `… is not supported. Use "thinking.type.adaptive" and …`.
+_INSTEAD = re.compile(r"\buse [\"'`]?(?:thinking|output_config)", re.IGNORECASE)
 _WITHOUT_TOOLS_S = 600.0
 _DAY_S = 86_400.0
 
@@ -29,8 +31,9 @@ def amended(error: UpstreamError, quirks: Quirks) -> Amendment | None:
     """The first rule that fits the refusal and has not been followed yet."""
     if not isinstance(error, RequestRefused | Unsupported):
         return None
+    complaint = _INSTEAD.split(error.message)[0]
     for rule in _RULES:
-        found = rule.pattern.search(error.message)
+        found = rule.pattern.search(complaint)
         learnt = quirks if found is None else rule.learn(quirks, found)
         if learnt != quirks:
             return Amendment(quirks=learnt, lasts_s=rule.lasts_s, drops_tools=rule.drops_tools)
