@@ -283,7 +283,9 @@ def _check_tools(sent: dict[str, Any], messages: Sequence[dict[str, Any]]) -> No
         assert spec["inputSchema"]["json"].get("type") == "object", "a schema without an object at its root"
     used = [block["toolUse"] for block in _all_blocks(messages) if "toolUse" in block]
     assert {call["name"] for call in used} <= set(declared), "a tool of the history is not declared"
-    assert all(_NAME.fullmatch(call["toolUseId"]) for call in used), "an id of a call"
+    ids = [call["toolUseId"] for call in used]
+    assert all(_NAME.fullmatch(one) for one in ids), "an id of a call"
+    assert len(ids) == len(set(ids)), f"ids of calls twice: {ids}"
     for at, message in enumerate(messages):
         calls = [block["toolUse"]["toolUseId"] for block in message["content"] if "toolUse" in block]
         after = messages[at + 1]["content"] if at + 1 < len(messages) else []

@@ -3,17 +3,15 @@
 The rules are those of `spec/providers.md` 9.4 and 13.2; which of them a model has is in `families.py`.
 """
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from penstock.providers.base import Audio, Call, Document, Image, Message, Opaque, Part, Quirks, Text, ToolCall
+from penstock.providers.base import Audio, Call, Document, Image, Message, Opaque, Part, Quirks, Text
 from penstock.providers.failures import Unsupported
-from penstock.providers.json_text import NotJson, lenient_json
 from penstock.providers.wires.bedrock.attachments import DocumentNames, image_block
+from penstock.providers.wires.bedrock.calls import Answered, CallIds, answered_calls, input_of
 from penstock.providers.wires.bedrock.families import Family
 
 WIRE_NAME = "bedrock"
@@ -24,10 +22,6 @@ _BRIDGE = "I have read the results."
 _SEE_DOCUMENT = "See the attached document."
 _BEGIN = "Begin."
 _CONTINUE = "Continue."
-
-_MAX_CALL_ID = 64
-_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NOT_IN_CALL_IDS = re.compile(r"[^A-Za-z0-9_-]")
 
 _Block = dict[str, Any]
 _Role = Literal["user", "assistant"]
@@ -41,6 +35,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     quirks: Quirks
     names: Mapping[str, str]
 
+    def takes(self, opaque: Opaque) -> bool:
+        """A thought of its own, and none that was refused."""
+        return self.quirks.opaque and opaque.wire == WIRE_NAME and opaque.model == self.name
+
 
 def system_texts(call: Call) -> list[str]:
     texts = (plain(message.content) for message in call.messages if message.role == "system")
@@ -50,19 +48,37 @@ def system_texts(call: Call) -> list[str]:
 def turns(call: Call, model: Model, system: Sequence[str]) -> list[_Block]:
     """The `messages`. `system` goes before the user's first words: it is for models without a system prompt."""
     written = _Turns(model)
-    results = {one.tool_call_id: one for one in call.messages if one.role == "tool"}
     if system:
         written.add("user", [{"text": "\n\n".join(system)}])
-    for message in call.messages:
+    for message, calls in zip(call.messages, answered_calls(call.messages), strict=True):
         match message.role:
             case "user":
                 written.add("user", written.parts(message.content))
             case "assistant":
-                written.add("assistant", written.said(message))
-                written.add("user", written.results(message.tool_calls, results))
+                numbered = written.numbered(calls)
+                written.add("assistant", written.said(message, numbered))
+                written.add("user", written.results(numbered))
             case _:
                 pass  # results stand with their calls, system prompts elsewhere
     return written.finished()
+
+
+def thinks_in_tool_loop(messages: Sequence[Message], model: Model) -> bool:
+    """False when the conversation stands in a tool loop that did not begin with a thought of this model.
+
+    Claude refuses such a one as long as it thinks on a budget.
+    """
+    first: Message | None = None
+    for message in reversed(messages):
+        if message.role == "user":
+            break
+        if message.role == "assistant":
+            first = message
+    return first is None or any(model.takes(one) for one in first.opaque)
+
+
+_Numbered = tuple[str, Answered]
+"""A call with the id that it has on the wire."""
 
 
 class _Turns:
@@ -70,6 +86,7 @@ class _Turns:
         self._model = model
         self._family = model.family
         self._documents = DocumentNames()
+        self._ids = CallIds()
         self._turns: list[_Block] = []
 
     def add(self, role: _Role, blocks: list[_Block]) -> None:
@@ -132,48 +149,40 @@ class _Turns:
                     action="Use a model of another provider, or send the words as text.",
                 )
 
-    def said(self, message: Message) -> list[_Block]:
-        """What the assistant said: its own thoughts first, as the model signed them."""
-        blocks = [dict(one.block) for one in message.opaque if self._is_ours(one)]
-        blocks += _text_blocks(plain(message.content))
+    def numbered(self, calls: Iterable[Answered]) -> list[_Numbered]:
+        return [(self._ids.new(call.id), (call, result)) for call, result in calls]
+
+    def said(self, message: Message, calls: Sequence[_Numbered]) -> list[_Block]:
+        """What the assistant said: its own thoughts first, as the model signed them. Thoughts alone are no turn."""
+        blocks = [*_text_blocks(plain(message.content)), *(self._call(one) for one in calls)]
+        thoughts = [dict(one.block) for one in message.opaque if self._model.takes(one)]
+        return thoughts + blocks if blocks else []
+
+    def _call(self, numbered: _Numbered) -> _Block:
+        call_id, (call, _) = numbered
         if not self._model.quirks.tools:
-            return blocks + [
-                {"text": f"[Called `{one.name}` with {one.arguments or '{}'}]"} for one in message.tool_calls
-            ]
-        return blocks + [self._call(one) for one in message.tool_calls]
-
-    def _is_ours(self, opaque: Opaque) -> bool:
-        return self._model.quirks.opaque and opaque.wire == WIRE_NAME and opaque.model == self._model.name
-
-    def _call(self, call: ToolCall) -> _Block:
+            return {"text": f"[Called `{call.name}` with {call.arguments or '{}'}]"}
         name = self._model.names[call.name]
-        return {"toolUse": {"toolUseId": call_id(call.id), "name": name, "input": _input(call.arguments)}}
+        return {"toolUse": {"toolUseId": call_id, "name": name, "input": input_of(call.arguments)}}
 
-    def results(self, calls: Sequence[ToolCall], results: Mapping[str | None, Message]) -> list[_Block]:
+    def results(self, calls: Iterable[_Numbered]) -> list[_Block]:
         """One for each call, in their order: a call without a result would be refused, as a result without a call."""
         if not self._model.quirks.tools:
-            return [block for call in calls for block in self._told(call, results.get(call.id))]
-        return [self._result(call, results.get(call.id)) for call in calls]
+            return [block for _, answered in calls for block in self._told(answered)]
+        return [self._result(call_id, result) for call_id, (_, result) in calls]
 
-    def _result(self, call: ToolCall, result: Message | None) -> _Block:
+    def _result(self, call_id: str, result: Message | None) -> _Block:
         content = [{"text": _NO_RESULT}] if result is None else self.parts(result.content)
-        written = {"toolUseId": call_id(call.id), "content": content or [{"text": _NOTHING}]}
+        written = {"toolUseId": call_id, "content": content or [{"text": _NOTHING}]}
         if self._family.result_status and "status" not in self._model.quirks.dropped:
             written["status"] = "error" if result is None or result.is_error else "success"
         return {"toolResult": written}
 
-    def _told(self, call: ToolCall, result: Message | None) -> list[_Block]:
+    def _told(self, answered: Answered) -> list[_Block]:
         """A result in words, for a model that knows no tools."""
+        call, result = answered
         content = [{"text": _NO_RESULT}] if result is None else self.parts(result.content)
         return [{"text": f"[Result of `{call.name}`:]"}, *(content or [{"text": _NOTHING}])]
-
-
-def call_id(given: str) -> str:
-    """The id as Bedrock accepts it: the same for the same id, and others for others."""
-    if _CALL_ID.fullmatch(given):
-        return given
-    digest = hashlib.sha256(given.encode("utf-8", "replace")).hexdigest()[:16]
-    return f"{_NOT_IN_CALL_IDS.sub('_', given)[: _MAX_CALL_ID - 17]}_{digest}"
 
 
 def plain(content: str | Sequence[Part]) -> str:
@@ -185,19 +194,6 @@ def plain(content: str | Sequence[Part]) -> str:
 def _text_blocks(text: str) -> list[_Block]:
     """None for blank text, which is refused."""
     return [{"text": text}] if text.strip() else []
-
-
-def _input(arguments: str) -> dict[str, Any]:
-    """An object, also for arguments that the model spoilt: their error is in the result."""
-    if not arguments.strip():
-        return {}
-    try:
-        value = lenient_json(arguments.encode("utf-8", "replace"))
-    except NotJson:
-        return {"unreadable": arguments}
-    if isinstance(value, dict):
-        return value
-    return {} if value is None else {"unreadable": arguments}
 
 
 def _cut_blanks(blocks: list[_Block]) -> None:
