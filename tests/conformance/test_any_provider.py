@@ -241,9 +241,8 @@ def test_of_two_credentials_one_is_revoked_and_no_call_fails(provided: Provided)
     ids=["reset", "end", "server error"],
 )
 def test_of_two_backends_one_dies_before_its_first_delta_and_no_call_fails(
-    provided: Provided, house: dict[str, Provided], death: Any, stream: bool
+    provided: Provided, death: Any, stream: bool
 ) -> None:
-    backup = house["openai-compatible-local-model"].server
     provided.server.plays(death)
     answer = provided.ask(model=shared_id(provided.dialect), stream=stream)
     assert (answer.status, answer.is_done) == (200, True), answer.error
