@@ -231,6 +231,11 @@ TAUGHT: list[tuple[str, dict[str, Any], float]] = [
     ),
     ("`temperature` is deprecated for this model.", {"dropped": frozenset({"temperature"})}, 86_400),
     ("top_p is not supported by this model", {"dropped": frozenset({"topP"})}, 86_400),
+    (
+        "Malformed input request: #/messages/6/content/0: extraneous key [cachePoint] is not permitted",
+        {"dropped": frozenset({"cachePoint"})},
+        86_400,
+    ),
     ("This model doesn't support the stopSequences field.", {"dropped": frozenset({"stopSequences"})}, 86_400),
     ("This model doesn't support the outputConfig field.", {"dropped": frozenset({"outputConfig"})}, 86_400),
     ("This model does not support assistant message prefill.", {"dropped": frozenset({"prefill"})}, 86_400),
@@ -273,6 +278,9 @@ def test_other_refusals_teach_nothing(failure: Failure) -> None:
 # --- over a socket, signed -------------------------------------------------------------------------------------------
 
 
+HELLO = Message(role="user", content="Hi")
+
+
 class Asking:
     """A caller who wants an answer, with a tool that is not essential."""
 
@@ -280,10 +288,13 @@ class Asking:
     has_tools = True
     tools_optional = True
     call = Call(
-        messages=[Message(role="system", content="S"), Message(role="user", content="Hi")],
+        messages=[Message(role="system", content="S"), HELLO],
         tools=[Tool("look_up", "Looks it up.", {"type": "object"})],
         temperature=0.5,
     )
+
+    def __init__(self, call: Call | None = None) -> None:
+        self.call = call or Asking.call
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         return wire.request(self.call, model, quirks)
@@ -312,8 +323,10 @@ async def provider(server: ProviderServer) -> AsyncIterator[Provider]:
     await opened.aclose()
 
 
-async def ask(provider: Provider, attempts: Attempts | None = None) -> list[Delta]:
-    answer: Answer[Any] = await provider.open(BEDROCK.model, Asking(), attempts or Attempts())
+async def ask(
+    provider: Provider, attempts: Attempts | None = None, *, call: Call | None = None, model: str = BEDROCK.model
+) -> list[Delta]:
+    answer: Answer[Any] = await provider.open(model, Asking(call), attempts or Attempts())
     deltas = [delta for output in answer.ready for delta in output]
     while (output := await answer.next()) is not None:
         deltas.extend(output)
@@ -343,6 +356,18 @@ async def test_what_a_refusal_teaches_is_remembered(provider: Provider, server: 
     await ask(provider)
     assert [one.system for one in server.asked] == ["S", "", "", ""]
     assert "temperature" not in server.seen[-1].body.decode()
+
+
+async def test_a_model_without_a_cache_is_asked_without_marks_and_takes_no_key(
+    provider: Provider, server: ProviderServer
+) -> None:
+    said = "You invoked an unsupported model or your request did not allow prompt caching."
+    server.plays(_refusal(403, "AccessDeniedException", said))
+    long_call = msgspec.structs.replace(Asking.call, messages=[Message(role="system", content="Long. " * 1000), HELLO])
+    assert isinstance((await ask(provider, call=long_call))[-1], Finish)
+    await ask(provider, call=long_call)
+    assert [b"cachePoint" in one.body for one in server.seen] == [True, False, False]
+    assert [key.state for key in provider.keys.states()] == ["ready", "ready"]
 
 
 async def test_a_model_that_cannot_stream_tools_answers_whole(provider: Provider, server: ProviderServer) -> None:
@@ -383,4 +408,8 @@ async def test_s045_a_wait_that_is_asked_for_is_kept(provider: Provider, server:
 
 
 def _validation(message: str) -> Answers:
-    return Answers(400, json.dumps({"message": message}).encode(), (("x-amzn-errortype", "ValidationException:"),))
+    return _refusal(400, "ValidationException", message)
+
+
+def _refusal(status: int, kind: str, message: str) -> Answers:
+    return Answers(status, json.dumps({"message": message}).encode(), (("x-amzn-errortype", f"{kind}:"),))

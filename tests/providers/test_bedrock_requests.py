@@ -394,6 +394,24 @@ def test_a_limit_that_is_too_small_for_thinking_is_raised() -> None:
     assert sent["additionalModelRequestFields"]["thinking"]["budget_tokens"] == 1024
 
 
+def test_a_tool_loop_that_began_without_a_thought_goes_on_without_thinking() -> None:
+    thought = Opaque("bedrock", CLAUDE_4_5, {"reasoningContent": {"reasoningText": {"text": "Hm", "signature": "s"}}})
+    asked: dict[str, Any] = {"model": CLAUDE_4_5, "reasoning": "high", "tools": [LOOK_UP]}
+    thoughtful = said("", tool_calls=[ToolCall("a", "look_up", "{}")], opaque=[thought])
+    lost = [user(), called("a"), result("a")]
+    kept = [user(), thoughtful, result("a"), called("b"), result("b")]
+    assert "additionalModelRequestFields" not in body(*lost, **asked)
+    assert "additionalModelRequestFields" not in body(*kept, **asked, quirks=Quirks(opaque=False))
+    assert "thinking" in body(*kept, **asked)["additionalModelRequestFields"]
+    assert "thinking" in body(*lost, user("Another question"), **asked)["additionalModelRequestFields"]
+    assert "thinking" in body(*lost, **(asked | {"model": CLAUDE_4_7}))["additionalModelRequestFields"]
+
+
+def test_thoughts_alone_are_no_turn() -> None:
+    thought = Opaque("bedrock", CLAUDE_3, {"reasoningContent": {"reasoningText": {"text": "Hm", "signature": "s"}}})
+    assert turns(user("A"), said("", opaque=[thought]), user("B")) == [both({"text": "A"}, {"text": "B"})]
+
+
 def test_sampling_is_sent_as_far_as_the_model_takes_it() -> None:
     wished: dict[str, Any] = {"temperature": 0.5, "top_p": 0.9}
     assert body(**wished)["inferenceConfig"] == {"temperature": 0.5, "topP": 0.9}
@@ -596,10 +614,48 @@ def test_where_a_region_is_called() -> None:
     assert base_url_of("bedrock", {"region": "cn-north-1"}) == "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"
 
 
+# --- the prompt cache ------------------------------------------------------------------------------------------------
+
+POINT = {"cachePoint": {"type": "default"}}
+LONG = "long " * 1000
+
+
+def test_a_long_prefix_is_marked_for_the_cache() -> None:
+    sent = body(system(LONG), user("A"), said("B"), user("C"), model=CLAUDE_4_5)
+    assert sent["system"] == [{"text": LONG}, POINT]
+    assert sent["messages"] == [both({"text": "A"}), replied({"text": "B"}, POINT), both({"text": "C"})]
+
+
+def test_a_long_history_is_marked_alone() -> None:
+    sent = body(system("Short."), user(LONG), called("a"), result("a"), tools=[LOOK_UP], model=CLAUDE_4_5)
+    assert sent["system"] == [{"text": "Short."}]
+    assert sent["messages"][1] == replied(use("a"), POINT)
+    fake.check_request(sent, CLAUDE_4_5)
+
+
+@pytest.mark.parametrize(
+    "model, quirks",
+    [
+        (CLAUDE_3, Quirks()),
+        (NOVA, Quirks()),
+        (IMPORTED, Quirks()),
+        (CLAUDE_4_5, Quirks(dropped=frozenset({"cachePoint"}))),
+    ],
+)
+def test_a_model_without_a_cache_gets_no_marks(model: str, quirks: Quirks) -> None:
+    sent = body(system(LONG), user(LONG), said("B"), user("C"), model=model, quirks=quirks)
+    assert "cachePoint" not in json.dumps(sent)
+
+
+def test_short_prompts_and_single_questions_are_not_marked() -> None:
+    for messages in ([system("Short."), user("A"), said("B"), user("C")], [user(LONG)]):
+        assert "cachePoint" not in json.dumps(body(*messages, model=CLAUDE_4_5))
+
+
 # --- properties ------------------------------------------------------------------------------------------------------
 
 IDS = st.sampled_from(["a", "b", "c:d", "x" * 70])
-WORDS = st.sampled_from(["", " ", "Hi", "ü\n", "a\ud83d"])
+WORDS = st.sampled_from(["", " ", "Hi", "ü\n", "a\ud83d", LONG])
 PARTS = st.lists(st.sampled_from([Text("Hi"), Text(" "), PIXEL, PDF]), max_size=3)
 MESSAGES = st.one_of(
     st.builds(lambda content: Message(role="user", content=content), WORDS | PARTS),

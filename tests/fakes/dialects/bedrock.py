@@ -252,16 +252,29 @@ def check_request(sent: dict[str, Any], model: str) -> None:
     assert all(one != following for one, following in pairwise(roles)), f"roles: {roles}"
     assert roles[0] == "user" or "anthropic" in model, "begins with the assistant"
     for message in messages:
-        _check_content(message)
+        _check_content(message, model)
     _check_tools(sent, messages)
     _check_sampling(sent, model)
     names = [one["document"]["name"] for one in _all_blocks(messages) if "document" in one]
     assert len(names) == len(set(names)), f"document names: {names}"
     assert all(_DOCUMENT_NAME.fullmatch(name) for name in names), f"document names: {names}"
-    assert all(block["text"].strip() for block in sent.get("system", ())), "a blank system prompt"
+    assert all(block["text"].strip() for block in sent.get("system", ()) if "text" in block), "a blank system prompt"
+    _check_cache_points(sent, model)
 
 
-def _check_content(message: dict[str, Any]) -> None:
+def _check_cache_points(sent: dict[str, Any], model: str) -> None:
+    holders = [sent.get("system", ()), *(message["content"] for message in sent["messages"])]
+    kinds = [[next(iter(block)) for block in blocks] for blocks in holders]
+    assert sum(one.count("cachePoint") for one in kinds) <= 4, "more than four cache points"
+    assert not any(one[:1] == ["cachePoint"] for one in kinds), "a cache point before anything"
+    assert not any(pair == ("reasoningContent", "cachePoint") for one in kinds for pair in pairwise(one)), (
+        "on a thought"
+    )
+    has_cache = "anthropic.claude" in model and "claude-3-haiku" not in model
+    assert has_cache or not any("cachePoint" in one for one in kinds), "your request did not allow prompt caching"
+
+
+def _check_content(message: dict[str, Any], model: str) -> None:
     content = message["content"]
     kinds = [next(iter(block)) for block in content]
     assert kinds, "a message without content"
@@ -269,7 +282,9 @@ def _check_content(message: dict[str, Any]) -> None:
     assert message["role"] == "user" or not {"image", "document", "toolResult"} & set(kinds), f"assistant: {kinds}"
     assert message["role"] == "assistant" or not {"toolUse", "reasoningContent"} & set(kinds), f"user: {kinds}"
     assert "document" not in kinds or "text" in kinds, "a document without a text"
-    assert not ("document" in kinds and "toolResult" in kinds), "a document beside results"
+    beside = set(kinds) - {"toolResult", "cachePoint"} if "toolResult" in kinds else set()
+    assert "anthropic" not in model or "document" not in beside, "a document beside results"
+    assert not re.search(r"meta\.llama|mistral\.", model) or not beside, f"beside results: {beside}"
 
 
 def _check_tools(sent: dict[str, Any], messages: Sequence[dict[str, Any]]) -> None:
@@ -336,7 +351,7 @@ def _read(sent: dict[str, Any], model: str, credential: str, *, stream: bool) ->
         model=model,
         stream=stream,
         credential=credential,
-        system="\n\n".join(block["text"] for block in sent.get("system", ())),
+        system="\n\n".join(block["text"] for block in sent.get("system", ()) if "text" in block),
         texts=tuple(block["text"] for role, block in blocks if role == "user" and "text" in block),
         images=tuple(b64decode(one["image"]["source"]["bytes"]) for one in everything if "image" in one),
         documents=tuple(b64decode(one["document"]["source"]["bytes"]) for one in everything if "document" in one),

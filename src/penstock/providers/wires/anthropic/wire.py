@@ -13,6 +13,7 @@ from penstock.errors import UpstreamError
 from penstock.providers.base import Amendment, Call, Delta, Exchange, Quirks, Reader, Tool
 from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
+from penstock.providers.wires.anthropic.caching import WORTH_CACHING_CHARS, chars_in
 from penstock.providers.wires.anthropic.families import Family, family_of, thinking_fields
 from penstock.providers.wires.anthropic.lessons import amended
 from penstock.providers.wires.anthropic.messages import WIRE_NAME, Turn, system_of, thinks_in_tool_loop, turns_of
@@ -34,7 +35,6 @@ _VERSION = "2023-06-01"
 _WITHOUT_SAMPLING = "2026-10-21"
 _UNKNOWN_MAX_OUTPUT = 4096
 _LEAST_TOP_P_WHILE_THINKING = 0.95
-_WORTH_CACHING_CHARS = 4096
 _CACHED = {"type": "ephemeral"}
 
 
@@ -169,24 +169,12 @@ def _conversation(system: Sequence[str], turns: Sequence[Turn], quirks: Quirks) 
     size = sum(map(len, system))
     if system:
         body["system"] = "\n\n".join(system)
-        if may_cache and size >= _WORTH_CACHING_CHARS:
+        if may_cache and size >= WORTH_CACHING_CHARS:
             blocks = [{"type": "text", "text": text} for text in system]
             body["system"] = [*blocks[:-1], blocks[-1] | {"cache_control": _CACHED}]
     history = turns[:-1]
-    if may_cache and history and size + _size(history) >= _WORTH_CACHING_CHARS:
+    if may_cache and history and size + sum(chars_in(turn.content) for turn in history) >= WORTH_CACHING_CHARS:
         content = history[-1].content
         content[-1] = content[-1] | {"cache_control": _CACHED}
     body["messages"] = [msgspec.structs.asdict(turn) for turn in turns]
     return body
-
-
-def _size(turns: Sequence[Turn]) -> int:
-    return sum(_chars(block) for turn in turns for block in turn.content)
-
-
-def _chars(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_chars, value.values()))
-    return sum(map(_chars, value)) if isinstance(value, list) else 0

@@ -38,6 +38,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     """Whether `temperature` and `topP` are accepted, and together."""
     prefill: bool = True
     """The conversation may end with words of the assistant."""
+    caches: bool = False
+    """Marks for the prompt cache are accepted."""
 
 
 _UNKNOWN = Family(tool_choices=_ALL_CHOICES)
@@ -78,7 +80,12 @@ def family_of(model: str) -> Family:
         return family
     claude = anthropic_families.family_of(model)
     return msgspec.structs.replace(
-        family, structured=claude.structured, sampling=claude.sampling, prefill=claude.prefill
+        family,
+        structured=claude.structured,
+        sampling=claude.sampling,
+        prefill=claude.prefill,
+        # Older ones refuse a mark, except one that is hardly called any more.
+        caches=claude.thinking is not None,
     )
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from penstock.errors import UpstreamError
 from penstock.providers.base import Amendment, Quirks
-from penstock.providers.failures import RequestRefused, Unsupported
+from penstock.providers.failures import PermissionRefused, RequestRefused, Unsupported
+from penstock.providers.wires.bedrock.caching import CACHE_FIELD
 
 WHOLE = "stream"
 """Dropped for a model that cannot stream what is asked: its whole answer is read instead."""
@@ -29,7 +30,7 @@ class _Rule(msgspec.Struct, frozen=True):
 
 def amended(error: UpstreamError, quirks: Quirks) -> Amendment | None:
     """The first rule that fits the refusal and has not been followed yet."""
-    if not isinstance(error, RequestRefused | Unsupported):
+    if not _is_about_the_request(error):
         return None
     complaint = _INSTEAD.split(error.message)[0]
     for rule in _RULES:
@@ -38,6 +39,13 @@ def amended(error: UpstreamError, quirks: Quirks) -> Amendment | None:
         if learnt != quirks:
             return Amendment(quirks=learnt, lasts_s=rule.lasts_s, drops_tools=rule.drops_tools)
     return None
+
+
+def _is_about_the_request(error: UpstreamError) -> bool:
+    # A mark for a cache that a model has not is answered as if access were denied.
+    return isinstance(error, RequestRefused | Unsupported) or (
+        isinstance(error, PermissionRefused) and "prompt caching" in error.message
+    )
 
 
 def _without(*fields: str) -> Callable[[Quirks, _Found], Quirks]:
@@ -109,6 +117,7 @@ _RULES: Sequence[_Rule] = (
         _WITHOUT_TOOLS_S,
         drops_tools=True,
     ),
+    _rule(r"prompt caching|cachePoint", _without(CACHE_FIELD)),
     _rule(r"(?:doesn't|does not|n't) support system (?:prompts|messages)", _no_system),
     _rule(r"toolChoice(?:\.(any|tool|auto))?\b", _no_choice),
     _rule(r"thinking may not be enabled when tool_choice", _force_nothing, 0),

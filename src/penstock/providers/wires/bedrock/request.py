@@ -9,8 +9,9 @@ import msgspec
 from penstock.providers.base import Call, JsonSchema, Quirks
 from penstock.providers.json_text import encode_json
 from penstock.providers.wires.anthropic import families as anthropic_families
+from penstock.providers.wires.bedrock.caching import CACHE_FIELD, mark_prefixes
 from penstock.providers.wires.bedrock.families import Family, family_of
-from penstock.providers.wires.bedrock.messages import Model, system_texts, turns
+from penstock.providers.wires.bedrock.messages import Model, system_texts, thinks_in_tool_loop, turns
 from penstock.providers.wires.bedrock.tools import ToolPlan, names_of, native_schema, plan_tools
 
 # How levels of reasoning are called where there are three.
@@ -49,6 +50,8 @@ def body_of(call: Call, name: str, quirks: Quirks) -> dict[str, Any]:
     body: dict[str, Any] = {"messages": turns(call, model, () if takes_system else system)}
     if system and takes_system:
         body["system"] = [{"text": text} for text in system]
+    if family.caches and CACHE_FIELD not in quirks.dropped:
+        mark_prefixes(body)
     if inference := _inference(call, model, reasoning):
         body["inferenceConfig"] = inference
     if (config := plan.config()) is not None:
@@ -141,6 +144,8 @@ def _claude(call: Call, model: Model, *, forces_tool: bool) -> _Reasoning:
     wanted = anthropic_families.thinking_fields(
         model.name, call.reasoning, asked, model.quirks, forces_tool=forces_tool
     )
+    if wanted.thinking and "budget_tokens" in wanted.thinking and not thinks_in_tool_loop(call.messages, model):
+        wanted = anthropic_families.thinking_fields(model.name, "off", wanted.max_tokens, model.quirks)
     fields: dict[str, Any] = {}
     if wanted.thinking is not None:
         fields["thinking"] = wanted.thinking
