@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.conftest import BLIND, CHAT, HASTY, NOT_REASONING, PNG, TWO_KEYS, Provided, shared_id
 from tests.fakes.dialects.base import RefusalKind, SaidTool, Says
-from tests.fakes.provider_server import Breaks, Refuses, Slowly
+from tests.fakes.provider_server import Breaks, Dribbles, Refuses, Slowly
 
 WEATHER = {
     "type": "function",
@@ -54,6 +54,15 @@ def test_cached_tokens_are_part_of_the_input(provided: Provided, stream: bool) -
     usage = provided.ask(stream=stream).usage
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (20, 6)
     assert usage["prompt_tokens_details"]["cached_tokens"] == 8
+
+
+def test_a_stream_that_comes_byte_by_byte_is_the_same_stream(provided: Provided) -> None:
+    call = SaidTool("call_1a2b3c4d5", "weather", {"town": "Köln 👋"})
+    provided.server.plays(Dribbles(Says(pieces=("Grüße, ", "Welt 👋"), tools=[call], input_tokens=11, output_tokens=4)))
+    answer = provided.ask(user("Weather?"), tools=[WEATHER])
+    assert (answer.text, answer.finish, answer.is_done) == ("Grüße, Welt 👋", "tool_calls", True)
+    assert [json.loads(one["function"]["arguments"]) for one in answer.tool_calls] == [{"town": "Köln 👋"}]
+    assert (answer.usage["prompt_tokens"], answer.usage["completion_tokens"]) == (11, 4)
 
 
 @BOTH_WAYS

@@ -52,7 +52,14 @@ class Slowly:
     pause_s: float = 0.05
 
 
-Play = Says | Refuses | Answers | Breaks | Slowly
+@dataclass(frozen=True)
+class Dribbles:
+    """Say `says` byte by byte, each in a chunk of its own."""
+
+    says: Says = HELLO
+
+
+Play = Dribbles | Says | Refuses | Answers | Breaks | Slowly
 
 
 class ProviderServer:
@@ -134,6 +141,8 @@ class ProviderServer:
                 return await self._say(writer, play, seen.asked)
             case Slowly():
                 return await self._say(writer, play.says, seen.asked, pause_s=play.pause_s)
+            case Dribbles():
+                return await self._dribble(writer, play.says, seen.asked)
             case Refuses():
                 return await _refuse(writer, self.dialect.refusal(play.kind, retry_after_s=play.retry_after_s))
             case Answers():
@@ -150,6 +159,13 @@ class ProviderServer:
             await _chunk(writer, frame)
             if pause_s:
                 await asyncio.sleep(pause_s)
+        await _write(writer, b"0\r\n\r\n")
+        return True
+
+    async def _dribble(self, writer: asyncio.StreamWriter, says: Says, asked: Asked) -> bool:
+        await self._begin(writer)
+        for byte in b"".join(self.dialect.frames(says, asked)):
+            await _chunk(writer, bytes((byte,)))
         await _write(writer, b"0\r\n\r\n")
         return True
 
