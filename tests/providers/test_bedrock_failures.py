@@ -1,7 +1,7 @@
 """What Bedrock's refusals mean, what they teach, and how a call gets past them."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -398,6 +398,116 @@ async def test_every_refusal_of_the_fake_is_what_it_is_called(kind: Any) -> None
     failure = WIRE.failure(refusal.status, headers, json.dumps(refusal.body).encode())
     assert isinstance(failure, Failure)
     assert failure.kind == {"server_error": "upstream_unavailable"}.get(kind, kind)
+
+
+ACTIONS = ("InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream")
+BARE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+@pytest.mark.parametrize(
+    "status, kind, said, expected, words",
+    [
+        pytest.param(
+            403,
+            "AccessDeniedException",
+            "You don't have access to the model with the specified model ID.",
+            PermissionRefused,
+            ("Model access", REGION, BARE, "`aws`", *(f"bedrock:{one}" for one in ACTIONS)),
+            id="s042",
+        ),
+        pytest.param(
+            403,
+            "AccessDeniedException",
+            "Model access is denied due to INVALID_PAYMENT_INSTRUMENT: a valid payment instrument must be provided.",
+            CreditExhausted,
+            ("Marketplace", REGION, BARE),
+            id="s043",
+        ),
+        pytest.param(
+            400,
+            "ValidationException",
+            BARE_ID,
+            RequestRefused,
+            (f"`us.{BARE}`", f"`global.{BARE}`", "MODELS", REGION),
+            id="s044",
+        ),
+        pytest.param(
+            429,
+            "ThrottlingException",
+            "Too many tokens, please wait before trying again.",
+            RateLimited,
+            ("Service Quotas", REGION, "Ask again in 1 s"),
+            id="s045",
+        ),
+    ],
+)
+async def test_s042_to_s045_a_refusal_keeps_its_words_and_says_what_to_do(
+    provider: Provider,
+    server: ProviderServer,
+    status: int,
+    kind: str,
+    said: str,
+    expected: type[Failure],
+    words: Sequence[str],
+) -> None:
+    server.always_plays(_refusal(status, kind, said))
+    with pytest.raises(expected) as caught:
+        await ask(provider, model=BARE)
+    failure = caught.value
+    assert failure.message.startswith(f"{kind}: ")
+    assert failure.message.endswith(said)
+    assert failure.upstream_status == status
+    told = f"{failure.explanation} {failure.action}"
+    assert [word for word in words if word not in told] == []
+    assert secret_of("AKIAFIRST00000000000") not in repr(vars(failure))
+
+
+async def test_s045_a_throttled_account_rests_and_another_answers(provider: Provider, server: ProviderServer) -> None:
+    server.plays(Refuses("rate_limited"))
+    attempts = Attempts()
+    assert isinstance((await ask(provider, attempts))[-1], Finish)
+    assert [(one.key, one.outcome) for one in attempts.log] == [("0000", "rate_limited"), ("0000", "ok")]
+    assert len({one.credential for one in server.asked}) == 2
+    resting, ready = sorted(provider.keys.states(), key=lambda key: key.state, reverse=True)
+    assert (resting.state, ready.state) == ("resting", "ready")
+    assert 0 < resting.for_s <= 1
+
+
+def test_a_model_that_is_being_loaded_is_asked_again_after_a_while() -> None:
+    failure = refused(429, "ModelNotReadyException", "Model is not ready for inference.")
+    assert (failure.same_key_once, failure.retry_after_s) == (True, 5.0)
+    told = explain_for(failure, provider_key="aws", provider_type="bedrock")
+    assert "loaded" in (told.explanation or "")
+    assert "Ask again in 5 s" in (told.action or "")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab/cd",
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:provisioned-model/a1b2c3",
+    ],
+)
+async def test_every_form_of_a_models_id_is_signed_as_it_is_sent(
+    provider: Provider, server: ProviderServer, model: str
+) -> None:
+    assert isinstance((await ask(provider, model=model))[-1], Finish)
+    assert server.asked[-1].model == model
+
+
+async def test_keys_that_were_lent_are_sent_with_their_token_and_a_bedrock_key_as_it_is(server: ProviderServer) -> None:
+    lent = AwsKeys("ASIALENT000000000000", Secret(secret_of("ASIALENT000000000000")), Secret("canary-session"))
+    config = ProviderConfig(
+        key="aws", type="bedrock", name="AWS", base_url=server.url, credentials=(lent,), details=(("region", REGION),)
+    )
+    with_key = msgspec.structs.replace(config, credentials=(), api_keys=(Secret("canary-bedrock-key"),))
+    providers = Providers(open_provider_transport, SystemClock())
+    for one in (config, with_key):
+        assert isinstance((await ask(providers.of(one)))[-1], Finish)
+    await providers.aclose()
+    assert [one.headers.get("x-amz-security-token") for one in server.seen] == ["canary-session", None]
+    assert [one.credential for one in server.asked] == ["ASIALENT000000000000", "canary-bedrock-key"]
 
 
 async def test_s045_a_wait_that_is_asked_for_is_kept(provider: Provider, server: ProviderServer) -> None:

@@ -45,6 +45,14 @@ _STATUSES: Mapping[str, int] = {
 # Of these the status of the model itself counts, when they name it.
 _PASSED_ON = frozenset({"ModelErrorException", "ModelStreamErrorException"})
 
+# Bedrock does not say when to come back. Its own SDKs begin with a second, and wait longer for a model to be loaded.
+_PAUSES_S: Mapping[str, float] = {
+    "ThrottlingException": 1.0,
+    "TooManyRequestsException": 1.0,
+    "ModelNotReadyException": 5.0,
+}
+_LOADING = "An imported model that nobody has called for some minutes is unloaded, and now it is being loaded again."
+
 _PAYMENT = "INVALID_PAYMENT_INSTRUMENT"
 # Words that operators look for, and that Bedrock has other words for (14.5).
 _KNOWN_AS: Sequence[tuple[re.Pattern[str], str]] = (
@@ -127,6 +135,10 @@ def _classified(sent: Sent, status: int, headers: Sequence[Header], body: bytes)
     failure.upstream_status = meaning if sent.type in _PASSED_ON and sent.original_status else status
     if isinstance(failure, UpstreamNotFound) and sent.type != "UnknownOperationException" and sent.type:
         failure.wrong_path = False
+    if failure.retry_after_s is None:
+        failure.retry_after_s = _PAUSES_S.get(sent.type)
+    if sent.type == "ModelNotReadyException":
+        failure.explanation = _LOADING
     return _worded(failure, sent)
 
 

@@ -54,7 +54,7 @@ class _Thought:
     __slots__ = ("redacted", "signature", "text")
 
     def __init__(self) -> None:
-        self.text = ""
+        self.text: list[str] = []
         self.signature = ""
         self.redacted: list[str] = []
 
@@ -64,7 +64,7 @@ class _Thought:
             return {"reasoningContent": {"redactedContent": _joined(self.redacted)}}
         if not self.signature:
             return None
-        return {"reasoningContent": {"reasoningText": {"text": self.text, "signature": self.signature}}}
+        return {"reasoningContent": {"reasoningText": {"text": "".join(self.text), "signature": self.signature}}}
 
 
 class ConverseReader:
@@ -225,7 +225,7 @@ class ConverseReader:
         if piece.redactedContent:
             thought.redacted.append(piece.redactedContent)
         if piece.text:
-            thought.text += piece.text
+            thought.text.append(piece.text)
             self._received_chars += len(piece.text)
             self.begun = True
             deltas.append(ReasoningDelta(piece.text))
