@@ -124,6 +124,35 @@ def test_where_one_call_is_wanted_the_others_are_left_out_and_that_is_said() -> 
     ]
 
 
+STOPS = ("1", "2", "3", "4", "5", "END", "over and out")
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_stop_sequences_beyond_the_five_that_fit_end_the_answer_here(whole: bool) -> None:
+    words = (
+        frame(text("One "), counts=counts(candidates=1)) + frame(text("two E")) + frame(text("N")) + frame(text("D."))
+    )
+    after = frame(text("never seen"), called("f", {})) + TAIL
+    stream = (words + after).replace("\n", "\r\n").encode()
+    pieces = [stream] if whole else [stream[at : at + 1] for at in range(len(stream))]
+    reader = WIRE.reader(model=MODEL, stop=STOPS, sent_bytes=100)
+    deltas = [delta for piece in pieces for delta in reader.feed(piece)] + list(reader.end())
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == "One two "
+    assert [type(delta) for delta in deltas[-2:]] == [Usage, Finish]
+    assert deltas[-1] == Finish("stop", "STOP")
+    assert reader.terminated
+    assert reader.usage is not None
+    assert reader.usage.output_tokens > 0
+
+
+def test_what_only_looks_like_a_stop_sequence_is_given_in_the_end() -> None:
+    stream = (frame(text("This is the EN")) + frame(finish="STOP", counts=counts())).encode()
+    reader = WIRE.reader(model=MODEL, stop=STOPS)
+    deltas = [*reader.feed(stream), *reader.end()]
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == "This is the EN"
+    assert deltas[-1] == Finish("stop", "STOP")
+
+
 def test_a_signature_is_stamped_with_wire_and_model() -> None:
     reader = WIRE.reader(model="gemini-4-argon")
     deltas = reader.feed(frame(text("Hi", thoughtSignature="S")).encode())

@@ -441,6 +441,14 @@ def test_thoughts_get_room_beside_the_answer(model: str, effort: Effort | None, 
     assert config["maxOutputTokens"] == sent
 
 
+def test_who_asks_is_a_label_where_labels_are_known() -> None:
+    call = Call(messages=[user()], user_ref="Jo.Doe@example.com" + "x" * 60)
+    assert "labels" not in body(call, NEW)
+    (label,) = body(call, NEW, Quirks(user_field="labels"))["labels"].items()
+    assert label == ("user", ("jo_doe_example_com" + "x" * 60)[:63])
+    assert "labels" not in body(call, NEW, Quirks(user_field="labels", dropped=frozenset({"labels"})))
+
+
 def test_fields_that_were_refused_are_not_sent_again() -> None:
     quirks = Quirks(dropped=frozenset({"seed", "presencePenalty"}))
     assert "generationConfig" not in body_of(seed=1, presence_penalty=0.5, quirks=quirks)

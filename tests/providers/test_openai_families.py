@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from penstock.providers.base import Effort
 from penstock.providers.wires.openai.families import effort_of, family_of, is_reasoning, nearest
 from penstock.providers.wires.openai.schema import strict_subset
-from penstock.providers.wires.openai.stops import StopCutter
+from penstock.providers.wires.stops import StopCutter
 
 
 @pytest.mark.parametrize(

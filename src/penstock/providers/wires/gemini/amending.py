@@ -26,7 +26,7 @@ _NEVER_OFF = re.compile(r"budget:?[ '\"`]*0\b|only works in thinking mode", re.I
 _UNKNOWN_FIELD = re.compile(r"unknown name \"(\w+)\"", re.IGNORECASE)
 _PENALTY = re.compile(r"\bpenalty is not (?:enabled|supported)", re.IGNORECASE)
 _PENALTIES = frozenset({"presencePenalty", "frequencyPenalty"})
-_DROPPABLE = _PENALTIES | {"seed", "topP", "parametersJsonSchema", "responseJsonSchema"}
+_DROPPABLE = _PENALTIES | {"seed", "topP", "labels", "parametersJsonSchema", "responseJsonSchema"}
 
 
 def amendment_for(error: UpstreamError, model: str, quirks: Quirks) -> Amendment | None:

@@ -24,6 +24,7 @@ from penstock.providers.wires.estimates import estimated
 from penstock.providers.wires.gemini.failures import blocked_prompt, broken_answer, withheld_answer
 from penstock.providers.wires.gemini.frames import Candidate, Counts, Frame, FunctionCall, Grounding, Part
 from penstock.providers.wires.gemini.signatures import WIRE_NAME, on_call, on_text
+from penstock.providers.wires.stops import StopCutter
 from penstock.providers.wires.tool_names import wire_names
 
 _UNSPECIFIED = "_UNSPECIFIED"
@@ -64,7 +65,9 @@ _BROKEN = frozenset(
 class GeminiAnswer:
     """One answer, frame by frame. Usage and finish come last, with `close`."""
 
-    def __init__(self, *, model: str, tools: Sequence[Tool], sent_bytes: int, one_call: bool) -> None:
+    def __init__(
+        self, *, model: str, tools: Sequence[Tool], sent_bytes: int, one_call: bool, stop: Sequence[str]
+    ) -> None:
         self.begun = False
         self.complete = False
         self.terminated = False
@@ -75,6 +78,7 @@ class GeminiAnswer:
         self._original = {short: name for name, short in wire_names(tool.name for tool in tools).items()}
         self._sent_bytes = sent_bytes
         self._one_call = one_call
+        self._cutter = StopCutter(stop) if stop else None
         self._received_chars = 0
         self._text_chars = 0
         self._call_ids: list[str] = []
@@ -103,6 +107,8 @@ class GeminiAnswer:
         )
 
     def read_frame(self, frame: Frame, deltas: list[Delta]) -> None:
+        if self.terminated:
+            return
         if frame.usageMetadata is not None:
             self._counts = frame.usageMetadata
         candidates = frame.candidates
@@ -115,6 +121,14 @@ class GeminiAnswer:
         for candidate in candidates:
             if not candidate.index:
                 self._read_candidate(candidate, deltas)
+        if self._cutter is not None and self._cutter.hit:
+            self._stop(deltas)
+
+    def _stop(self, deltas: list[Delta]) -> None:
+        """A stop sequence that the model was not told has come: what it says from here on is not waited for."""
+        self.usage = self.estimate()
+        self.finish, self._raw_finish, self._finish_detail = "stop", "STOP", None
+        self.close(deltas)
 
     def _read_candidate(self, candidate: Candidate, deltas: list[Delta]) -> None:
         if candidate.content is not None:
@@ -135,18 +149,23 @@ class GeminiAnswer:
         start = self._text_chars
         if text:
             self._received_chars += len(text)
-            self.begun = True
             if part.thought:
+                self.begun = True
                 deltas.append(ReasoningDelta(text))
             else:
-                self._text_chars += len(text)
-                deltas.append(TextDelta(text))
+                self._give_text(text if self._cutter is None else self._cutter.feed(text), deltas)
         elif part.inlineData is not None:
             self._warn("MEDIA_IGNORED", "The model's answer has an image or sound, which is not passed on.", deltas)
         if signature:
             chars = self._text_chars - start
             block = on_text(signature, start=start, chars=chars, after=len(self._call_ids))
             deltas.append(OpaqueDelta(Opaque(WIRE_NAME, self._model, block)))
+
+    def _give_text(self, text: str, deltas: list[Delta]) -> None:
+        if text:
+            self.begun = True
+            self._text_chars += len(text)
+            deltas.append(TextDelta(text))
 
     def _read_call(self, call: FunctionCall, signature: str | None, deltas: list[Delta]) -> None:
         if not call.name:
@@ -190,17 +209,22 @@ class GeminiAnswer:
         """The body is over: give usage and finish. Raises Truncated."""
         if self._raw_finish is None or self.finish is None:
             raise truncated(empty=not self.begun)
-        if self._counts is None:
-            self.usage = estimated(self._sent_bytes, self._received_chars)
-        else:
-            self.usage = self._counts.neutral()
-            if self._counts.is_mismatched():
-                deltas.append(Warning_("USAGE_MISMATCH", "The provider's token counts do not add up to its total."))
+        if self._cutter is not None:
+            self._give_text(self._cutter.end(), deltas)
+        if self.usage is None:
+            self.usage = self._counted(deltas)
         if self._call_ids and self.finish == "stop":
             self.finish = "tool_calls"
         self.complete = self.terminated = True
         deltas.append(self.usage)
         deltas.append(Finish(self.finish, self._raw_finish, self._finish_detail))
+
+    def _counted(self, deltas: list[Delta]) -> Usage:
+        if self._counts is None:
+            return estimated(self._sent_bytes, self._received_chars)
+        if self._counts.is_mismatched():
+            deltas.append(Warning_("USAGE_MISMATCH", "The provider's token counts do not add up to its total."))
+        return self._counts.neutral()
 
 
 def _arguments(raw: bytes) -> str:

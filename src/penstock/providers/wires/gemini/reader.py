@@ -27,8 +27,9 @@ class GeminiReader(GeminiAnswer):
         tools: Sequence[Tool] = (),
         sent_bytes: int = 0,
         one_call: bool = False,
+        stop: Sequence[str] = (),
     ) -> None:
-        super().__init__(model=model, tools=tools, sent_bytes=sent_bytes, one_call=one_call)
+        super().__init__(model=model, tools=tools, sent_bytes=sent_bytes, one_call=one_call, stop=stop)
         self._content_type = content_type.lower()
         self._events = SseReader()
         self._document: bytearray | None = None
@@ -60,7 +61,8 @@ class GeminiReader(GeminiAnswer):
             else:
                 for event in self._events.end():
                     self._read_event(event, deltas, last=True)
-            self.close(deltas)
+            if not self.terminated:
+                self.close(deltas)
         except UpstreamError as error:
             # Nothing follows the end that could raise later: what came in the last bytes is given up for the error.
             self._fail(error, [])

@@ -3,6 +3,7 @@
 Always streamed. Answers are read by `reader.py`; what the generations differ in is `families.py`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ from penstock.providers.wires.tool_names import wire_names
 PATH = "/models/{model}:streamGenerateContent?alt=sse"
 
 _MAX_STOPS = 5
+_NOT_IN_LABELS = re.compile(r"[^a-z0-9_-]")
+_MAX_LABEL = 63
 _CHOICES = {"auto": None, "none": "NONE", "required": "ANY"}
 
 
@@ -43,9 +46,15 @@ class Gemini:
         stop: Sequence[str] = (),
         one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
-        """`one_call`: further function calls are left out, because the format cannot ask for a single one."""
+        """`one_call`: further function calls are left out, because the format cannot ask for a single one. Of `stop`,
+        those that it has no room for are kept to here."""
         return GeminiReader(
-            model=model, content_type=content_type, tools=tools, sent_bytes=sent_bytes, one_call=one_call
+            model=model,
+            content_type=content_type,
+            tools=tools,
+            sent_bytes=sent_bytes,
+            one_call=one_call,
+            stop=stop[_MAX_STOPS:],
         )
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
@@ -74,6 +83,8 @@ def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
         body["tools"] = [{"functionDeclarations": [_declaration(tool, names, model, quirks) for tool in call.tools]}]
         if choice := _choice(call.tool_choice, names):
             body["toolConfig"] = {"functionCallingConfig": choice}
+    if call.user_ref is not None and quirks.user_field is not None and quirks.user_field not in quirks.dropped:
+        body[quirks.user_field] = {"user": _NOT_IN_LABELS.sub("_", call.user_ref.lower())[:_MAX_LABEL]}
     config = _sampling(call, model, quirks)
     if call.answer_format is not None and not is_told:
         config |= _answer_format(call.answer_format, model, quirks)

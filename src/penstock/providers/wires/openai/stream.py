@@ -23,7 +23,7 @@ from penstock.providers.json_text import NotJson, lenient_json
 from penstock.providers.transport.base import MAX_BODY_BYTES
 from penstock.providers.wires.bodies import DONE, is_json_body, stray_failure, too_deep
 from penstock.providers.wires.estimates import estimated
-from penstock.providers.wires.openai.stops import StopCutter
+from penstock.providers.wires.stops import StopCutter
 from penstock.providers.wires.tool_calls import ToolCalls
 
 
