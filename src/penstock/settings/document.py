@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from penstock.settings.catalog_document import catalog_sections
 from penstock.settings.variables import GROUPS, VARIABLES, Variable
 
 _INTRODUCTION = """\
@@ -27,65 +28,6 @@ Every option is an environment variable. `penstock config show` prints the value
 An empty value counts as unset. Booleans are `true` and `false` (also `1` and `0`).
 """
 
-_PROVIDERS = """\
-## The JSON of PROVIDERS
-
-An object. Its keys are names of your choice; `MODELS` refers to them, and so do permissions (`ai:models:<key>:<id>`).
-
-```json
-{
-  "main": {"type": "openai", "apiKeys": ["sk-…"]},
-  "local": {"type": "openai-compatible", "baseUrl": "http://ollama:11434/v1"}
-}
-```
-
-This version speaks with `openai`, `openai-compatible`, `mistral`, `qwen` and the built-in `demo`. The types
-`anthropic`, `google`, `azure`, `bedrock` and `vertex` are accepted and checked; models that stand on them are reported
-and do not answer.
-
-| field | types | meaning |
-|---|---|---|
-| `type` | all | required |
-| `name` | all | shown to people; the key when it is missing |
-| `apiKeys` | all | an array of keys, used in turn; required for `openai`, `anthropic`, `google`, `mistral`, `qwen` |
-| `baseUrl` | all | another address; required for `openai-compatible`, with its `/v1` |
-| `headers` | all | an object of further request headers |
-| `timeouts` | all | `connectMs`, `firstTokenMs`, `idleMs`, `totalMs` |
-| `proxy` | all | address of an HTTP proxy; never taken from the environment |
-| `tls` | all | `caFile`, `verify` |
-| `api` | openai, azure, openai-compatible | `auto`, `chat` or `responses` |
-| `flavor` | openai-compatible | the server's make, when its address does not tell: `ollama`, `vllm`, `openrouter`, … |
-| `resourceName`, `apiVersion` | azure | both required |
-| `region`, `credentials` | bedrock | `credentials` has `accessKeyId`, `secretAccessKey` and perhaps `sessionToken` |
-| `project`, `location`, `credentials` | vertex | `credentials`: `clientEmail`, `privateKey`, or the account's JSON |
-
-## The JSON of MODELS
-
-An array; editors list the models in this order.
-
-```json
-[
-  {
-    "id": "gpt-5-mini",
-    "provider": "main",
-    "name": "GPT-5 mini",
-    "description": "Quick answers and edits.",
-    "recommended": true,
-    "capabilities": {"webSearch": false, "reasoning": true},
-    "features": ["conversations", "reviews", "actions"]
-  }
-]
-```
-
-`id` is the provider's name for the model, `provider` a key of `PROVIDERS`. `features` are the umbrellas
-`conversations`, `reviews`, `actions`, or one of their family such as `actions.translate`. `contextLimits` may set
-`maxContextLength`, `maxFiles`, `maxFileSize`, `maxImageSize`, `maxTotalFileSize` and `maxTotalPdfFilePages`. Callers
-ask for `id`, or for `provider/id` when two providers have it.
-
-An entry whose `provider` does not exist is reported as an error and skipped; `MODELS_STRICT=true` refuses to start
-instead. Without `PROVIDERS` and `MODELS` there is one built-in model, `demo/penstock-demo`.
-"""
-
 _EXAMPLE_INTRODUCTION = """\
 # Every option of Penstock with its default; docs/configuration.md says more. Written by `penstock docs`.
 # Copy to .env and remove the # of what you change. A value with blanks or several lines stands in single quotes.
@@ -93,7 +35,7 @@ _EXAMPLE_INTRODUCTION = """\
 
 
 def configuration_page() -> str:
-    return "\n".join([_INTRODUCTION, *_tables(), _PROVIDERS])
+    return "\n".join([_INTRODUCTION, *_tables(), catalog_sections()])
 
 
 def env_example() -> str:
