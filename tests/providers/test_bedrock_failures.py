@@ -167,6 +167,26 @@ def test_s042_a_model_that_was_not_granted_takes_no_key_from_the_others() -> Non
     assert refused(403, "UnrecognizedClientException", "boom").key_effect == "bad"
 
 
+@pytest.mark.parametrize(
+    "resource, effect",
+    [
+        ("arn:aws:bedrock:eu-central-1:1:inference-profile/eu.anthropic.claude-opus-4-1-20250805-v1:0", None),
+        ("arn:aws:bedrock:eu-central-1:1:application-inference-profile/abc", None),
+        ("arn:aws:bedrock:eu-central-1::foundation-model/amazon.nova-lite-v1:0", None),
+        ("arn:aws:bedrock:eu-central-1:1:*", "bad"),
+    ],
+)
+def test_s042_a_policy_that_forbids_one_model_leaves_the_identity_for_the_others(resource: str, effect: Any) -> None:
+    failure = refused(
+        403,
+        "AccessDeniedException",
+        f"User: arn:aws:iam::1:user/u is not authorized to perform: bedrock:InvokeModelWithResponseStream on resource: "
+        f"{resource} because no identity-based policy allows the action",
+    )
+    assert type(failure) is PermissionRefused
+    assert (failure.key_effect, failure.other_key) == (effect, effect is not None)
+
+
 def test_an_answer_says_when_it_was_given_and_under_which_id() -> None:
     date = "Fri, 20 Nov 2026 12:00:00 GMT"
     headers = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.providers.failures import Failure, ModelFailed, UpstreamNotFound, classify
+from penstock.providers.failures import Failure, ModelFailed, PermissionRefused, UpstreamNotFound, classify
 from penstock.providers.failures.said import payload_of
 from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
@@ -52,6 +52,9 @@ _PAUSES_S: Mapping[str, float] = {
     "ModelNotReadyException": 5.0,
 }
 _LOADING = "An imported model that nobody has called for some minutes is unloaded, and now it is being loaded again."
+
+# Policies grant one model and not the other: the identity that may not call this one is good for the rest.
+_OF_ONE_MODEL = re.compile(r"on resource: \S*(?:model|profile)/")
 
 _PAYMENT = "INVALID_PAYMENT_INSTRUMENT"
 # Words that operators look for, and that Bedrock has other words for (14.5).
@@ -135,6 +138,8 @@ def _classified(sent: Sent, status: int, headers: Sequence[Header], body: bytes)
     failure.upstream_status = meaning if sent.type in _PASSED_ON and sent.original_status else status
     if isinstance(failure, UpstreamNotFound) and sent.type != "UnknownOperationException" and sent.type:
         failure.wrong_path = False
+    if isinstance(failure, PermissionRefused) and _OF_ONE_MODEL.search(sent.message):
+        failure.other_key, failure.key_effect = False, None
     if failure.retry_after_s is None:
         failure.retry_after_s = _PAUSES_S.get(sent.type)
     if sent.type == "ModelNotReadyException":
