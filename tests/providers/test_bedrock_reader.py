@@ -148,6 +148,10 @@ SAMPLES: dict[str, Sample] = {
         START + tool(0, "a", "json_response", "", '{"a":', "1}") + ends("tool_use"),
         [TextDelta('{"a":'), TextDelta("1}"), *closing("tool_use", "stop")],
     ),
+    "an answer in JSON that is an empty object": Sample(
+        START + tool(0, "a", "json_response", "") + ends("tool_use"),
+        [TextDelta("{}"), *closing("tool_use", "stop")],
+    ),
     "a caller's tool of that name is a call": Sample(
         START + tool(0, "a", "json_response", "{}") + tool(1, "b", "json_response_", '{"a":1}') + ends("tool_use"),
         [ToolDelta(0, "{}", "a", "json_response"), TextDelta('{"a":1}'), *closing("tool_use", "tool_calls")],

@@ -479,6 +479,9 @@ def test_a_tool_that_must_be_called_goes_before_thinking() -> None:
     written = body(model=CLAUDE_4_5, tools=[LOOK_UP], tool_choice="required", reasoning="high")
     assert written["toolConfig"]["toolChoice"] == {"any": {}}
     assert "additionalModelRequestFields" not in written
+    written = body(model=NOVA, tools=[LOOK_UP], tool_choice="look_up", reasoning="high")
+    assert written["toolConfig"]["toolChoice"] == {"tool": {"name": "look_up"}}
+    assert written["additionalModelRequestFields"] == {"reasoningConfig": {"type": "disabled"}}
 
 
 def test_no_tool_may_be_called() -> None:

@@ -200,19 +200,19 @@ class ConverseReader:
             deltas.append(TextDelta(text))
 
     def _begin_call(self, index: int, start: events.ToolStart) -> None:
+        self._silent.add(index)
         if start.name == self._json_tool and self._json_block is None:
             self._json_block = index
         elif index != self._json_block:
             self._received_chars += len(start.name)
-            self._silent.add(index)
             self._tools.feed([{"index": index, "id": start.toolUseId, "function": {"name": start.name}}])
 
     def _argue(self, index: int, fragment: str, deltas: list[Delta]) -> None:
+        if fragment:
+            self._silent.discard(index)
         if index == self._json_block:
             self._text(fragment, deltas)
             return
-        if fragment:
-            self._silent.discard(index)
         self._received_chars += len(fragment)
         if calls := self._tools.feed([{"index": index, "function": {"arguments": fragment}}]):
             self.begun = True
@@ -232,7 +232,7 @@ class ConverseReader:
 
     def _end_block(self, index: int, deltas: list[Delta]) -> None:
         if index in self._silent:
-            self._argue(index, "{}", deltas)  # a call without arguments streams nothing
+            self._argue(index, "{}", deltas)  # an empty object streams nothing
         self._end_thought(index, deltas)
 
     def _end_thought(self, index: int, deltas: list[Delta]) -> None:

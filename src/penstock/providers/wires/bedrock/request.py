@@ -117,7 +117,8 @@ def _reasoning(call: Call, model: Model, *, forces_tool: bool) -> _Reasoning:
         case "effort" if call.reasoning is not None:
             fields = {"reasoning_effort": _THREE_LEVELS[call.reasoning]}
         case "nova" if call.reasoning is not None:
-            fields = {"reasoningConfig": _nova(call.reasoning)}
+            # As with Claude, a tool that must be called goes before thinking.
+            fields = {"reasoningConfig": _nova("off" if forces_tool else call.reasoning)}
         case _:
             pass
     kept = {name: value for name, value in fields.items() if name not in model.quirks.dropped}
