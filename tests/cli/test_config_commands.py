@@ -2,12 +2,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from penstock.cli import app
+from penstock.cli import COMMANDS, app
 from penstock.settings.document import configuration_page
 from penstock.settings.variables import VARIABLES
 
@@ -30,6 +31,11 @@ def process(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
+def models_of(providers: Iterable[str]) -> str:
+    features = ["conversations", "reviews", "actions"]
+    return json.dumps([{"id": "m", "provider": key, "description": "x", "features": features} for key in providers])
+
+
 def test_a_sound_configuration_is_checked_with_0() -> None:
     result = penstock("config", "check")
     assert (result.exit_code, result.stdout) == (0, "The configuration is sound.\n")
@@ -47,6 +53,79 @@ def test_s056_a_skipped_entry_is_reported_and_the_service_starts() -> None:
     assert result.exit_code == 0
     assert "Penstock starts, but" in result.stdout
     assert "Did you mean `main`?" in result.stdout
+
+
+def test_s041_an_entry_without_keys_is_told_whose_identity_it_uses() -> None:
+    entries = {
+        "aws": {"type": "bedrock", "region": "eu-central-1"},
+        "gcp": {"type": "vertex", "project": "acme", "location": "global"},
+        "azure": {"type": "azure", "resourceName": "acme", "apiVersion": "v1"},
+        "keyed": {"type": "bedrock", "region": "eu-central-1", "apiKeys": ["canary"]},
+    }
+    result = penstock("config", "check", PROVIDERS=json.dumps(entries), MODELS=models_of(entries))
+    assert result.exit_code == 0
+    assert "3 remarks on the configuration" in result.stdout
+    assert "has neither `credentials` nor `apiKeys`: the identity that AWS gives this machine is used." in result.stdout
+    assert "the identity that Google Cloud gives this machine" in result.stdout
+    assert "has no `apiKeys`: the identity that Azure gives this machine" in result.stdout
+    assert "`penstock providers check aws` tries it." in result.stdout
+
+
+def test_s041_whoever_wants_no_identity_of_the_platform_is_told_what_is_missing() -> None:
+    entry = {"type": "bedrock", "region": "eu-central-1", "ambientCredentials": False}
+    result = penstock("config", "check", PROVIDERS=json.dumps({"aws": entry}), MODELS=models_of({"aws": entry}))
+    assert result.exit_code == 78
+    assert 'PROVIDERS["aws"].credentials' in result.stdout
+    assert "`ambientCredentials` is false" in result.stdout
+
+
+REFUSED_AT_START = {
+    "s046": (
+        {
+            "type": "vertex",
+            "project": "p",
+            "location": "us",
+            "credentials": {"clientEmail": "a", "privateKey": "canary"},
+        },
+        ".credentials.privateKey",
+        "Paste `private_key` of the service account's JSON file as it is",
+    ),
+    "s049": (
+        {"type": "azure", "resourceName": "acme", "apiKeys": ["canary"]},
+        ".apiVersion",
+        "for example 2024-10-21",
+    ),
+    "s061": (
+        {"type": "vertex", "project": "p", "location": "us", "apiKeys": ["AIzaCanary-canary"]},
+        ".apiKeys",
+        "Use the type `google` with this key",
+    ),
+}
+
+
+@pytest.mark.parametrize("symptom", REFUSED_AT_START)
+def test_s046_s049_s061_are_refused_by_name_before_anything_is_called(symptom: str) -> None:
+    entry, field, fix = REFUSED_AT_START[symptom]
+    given = {"PROVIDERS": json.dumps({"one": entry}), "MODELS": models_of({"one": entry})}
+    result = penstock("config", "check", **given)
+    assert result.exit_code == 78
+    assert "Penstock cannot start: 1 setting needs attention." in result.stdout
+    assert f'PROVIDERS["one"]{field} (environment, line 1, column ' in result.stdout
+    assert fix in result.stdout
+    assert "canary" not in result.stdout.lower()
+    served = process("serve", **given)
+    assert served.returncode == 78
+    assert fix in served.stderr
+    assert "canary" not in (served.stdout + served.stderr).lower()
+
+
+def test_s055_a_switch_without_effect_is_a_remark_that_names_the_way_out() -> None:
+    entry = {"type": "openai-compatible", "baseUrl": "http://127.0.0.1:11434/v1"}
+    models = [json.loads(models_of({"local": entry}))[0] | {"capabilities": {"reasoning": True}}]
+    result = penstock("config", "check", PROVIDERS=json.dumps({"local": entry}), MODELS=json.dumps(models))
+    assert result.exit_code == 0
+    assert "MODELS[0].capabilities" in result.stdout
+    assert 'set "flavor" in the entry `local` of PROVIDERS' in result.stdout
 
 
 def test_a_check_can_be_read_by_programs() -> None:
@@ -104,7 +183,7 @@ def test_a_misspelt_command_is_answered_with_the_nearest() -> None:
     assert "Did you mean 'config'?" in result.output
 
 
-@pytest.mark.parametrize("command", ["serve", "config", "tenant", "access-key", "api-key", "token", "docs"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
     assert penstock(command, "--help").exit_code == 0
 

@@ -27,7 +27,12 @@ Command = subprocess.CompletedProcess[str]
 
 
 def check(
-    directory: Path, providers: Mapping[str, Any], models: Sequence[tuple[str, str]], *words: str, code: int
+    directory: Path,
+    providers: Mapping[str, Any],
+    models: Sequence[tuple[str, str]],
+    *words: str,
+    code: int,
+    **more: str,
 ) -> Command:
     entries = [{"provider": key, "id": one, "description": "x", "features": FEATURES} for key, one in models]
     env = {
@@ -35,6 +40,7 @@ def check(
         "STATE_DIR": str(directory),
         "PROVIDERS": json.dumps(providers),
         "MODELS": json.dumps(entries),
+        **more,
     }
     command = [sys.executable, "-m", "penstock", "providers", "check", *words]
     done = subprocess.run(command, env=env, cwd=directory, capture_output=True, text=True, timeout=60)
@@ -90,6 +96,36 @@ def test_nobody_there_fails_and_says_what_to_do(tmp_path: Path) -> None:
     assert ": not reachable" in done.stdout
     assert "ECONNREFUSED" in done.stdout
     assert "Check that the model server runs" in done.stdout
+
+
+def test_s041_an_identity_that_is_nowhere_is_not_found_and_every_source_is_named(tmp_path: Path) -> None:
+    providers = {
+        "aws": {"type": "bedrock", "region": "eu-central-1"},
+        "gcp": {"type": "vertex", "project": "acme", "location": "global"},
+    }
+    alone = {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true", "NO_GCE_CHECK": "true"}
+    done = check(tmp_path, providers, [], code=1, **alone)
+    assert done.stdout.count("  the platform's identity: not found\n") == 2
+    assert done.stdout.count("NoValidApiKeysFoundError") == 2
+    for source in (
+        "web identity:",
+        "shared files:",
+        "container:",
+        "instance metadata:",
+        "gcloud's file",
+        "NO_GCE_CHECK",
+    ):
+        assert source in done.stdout
+    assert "Set `credentials` (accessKeyId, secretAccessKey) or `apiKeys` of the entry" in done.stdout
+
+
+def test_access_keys_and_accounts_are_called_what_they_are(tmp_path: Path) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    keys = {"accessKeyId": "AKIAEXAMPLE0000", "secretAccessKey": BAD}
+    providers = {"aws": {"type": "bedrock", "region": "eu-central-1", "baseUrl": nowhere, "credentials": [keys]}}
+    done = check(tmp_path, providers, [], code=1)
+    assert "  access key …0000: not reachable\n" in done.stdout
+    assert BAD not in done.stdout + done.stderr
 
 
 def test_one_entry_may_be_checked_alone_and_an_unknown_one_is_refused(

@@ -215,6 +215,16 @@ def test_the_boot_report_names_what_is_missing(env: dict[str, str], upstream: Up
         assert any("ALLOWED_ORIGINS is not set" in line["message"] for line in service.logs)
 
 
+def test_s041_the_boot_report_names_entries_that_use_the_identity_of_the_platform(
+    env: dict[str, str], upstream: Upstream
+) -> None:
+    providers = json.loads(env["PROVIDERS"]) | {"aws": {"type": "bedrock", "region": "eu-central-1"}}
+    with start_service({**env, "PROVIDERS": json.dumps(providers)}, upstream) as service:
+        line = json.loads(service.wait_for_log("gives this machine is used"))
+    assert line["message"].startswith('PROVIDERS["aws"]: has neither `credentials` nor `apiKeys`')
+    assert line["level"] == 30
+
+
 def test_the_boot_report_warns_that_the_demo_answers(upstream: Upstream, env: dict[str, str]) -> None:
     bare = {name: value for name, value in env.items() if name not in ("PROVIDERS", "MODELS")}
     with start_service(bare, upstream) as service:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock import __version__
+from penstock.cli import identities
 from penstock.kit.clock import iso
 from penstock.settings import Settings
 from penstock.settings.report import place
@@ -25,7 +26,7 @@ def report(settings: Settings, house: "House") -> None:
     _say(f"Providers: {providers}. Models: {models}.")
     if any(one.type == "demo" for one in snapshot.providers.values()):
         _say("PROVIDERS is not set: the built-in demo answers, with prepared text. Set it to use real models.", 40)
-    for problem in (*settings.problems, *snapshot.problems):
+    for problem in (*settings.problems, *snapshot.problems, *identities.remarks(snapshot)):
         _say(f"{place(problem)}: {problem.message} {problem.fix}", _LEVELS[problem.severity])
     if not settings.allowed_origins:
         _say("ALLOWED_ORIGINS is not set: browsers on other origins cannot call this service.")

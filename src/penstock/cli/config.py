@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from penstock.cli import identities
 from penstock.gateway.catalog.snapshot import Problem
 from penstock.settings import EXIT_CODE, SettingsError, load_settings, render
 from penstock.settings.values import Entry
@@ -24,7 +25,9 @@ def check(as_json: AsJson = False) -> None:
     except SettingsError as error:
         _print_problems(error.problems, starts=False, as_json=as_json)
         sys.exit(EXIT_CODE)
-    _print_problems((*settings.problems, *settings.snapshot.problems), starts=True, as_json=as_json)
+    snapshot = settings.snapshot
+    problems = (*settings.problems, *snapshot.problems, *identities.remarks(snapshot))
+    _print_problems(problems, starts=True, as_json=as_json)
 
 
 @app.command()

@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from penstock.cli import identities
 from penstock.cli.terminal import FAILED, AsJson, print_json, run
 from penstock.errors import NotFound
 from penstock.gateway.catalog.provider_types import DEMO
 from penstock.gateway.catalog.snapshot import Snapshot
 from penstock.kit.clock import SystemClock
 from penstock.providers.base import ProviderConfig
+from penstock.providers.failures import NoUsableKey
 from penstock.providers.listing import Probe, probe, unlisted
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
@@ -97,7 +99,7 @@ def _print(checked: Checked) -> None:
     config = checked.config
     print(f"{config.key} ({config.type}, {config.base_url.partition('?')[0]})")
     for one in checked.probes:
-        print(f"  {_credential(one)}: {_verdict(one)}")
+        print(f"  {_credential(config, one)}: {_verdict(one)}")
         if one.failure is not None:
             sentences = (one.failure.message, one.failure.explanation, one.failure.action)
             for sentence in filter(None, sentences):
@@ -112,19 +114,25 @@ def _print(checked: Checked) -> None:
             print(f"    On Azure the `id` in MODELS is the name of the deployment. There is: {there or 'none'}.")
 
 
-def _credential(one: Probe) -> str:
+def _credential(config: ProviderConfig, one: Probe) -> str:
+    if config.api_keys:
+        return f"key …{(one.key or '').removeprefix('…')}"
+    if identities.uses_platform(config):
+        return f"the platform's identity ({one.key})" if one.key else "the platform's identity"
     if one.key is None:
         return "without a key"
-    return f"key …{one.key.removeprefix('…')}" if len(one.key) <= 4 else one.key
+    return f"access key …{one.key}" if config.type == "bedrock" else one.key
 
 
 def _verdict(one: Probe) -> str:
     if one.failure is not None:
+        if isinstance(one.failure, NoUsableKey):
+            return "not found"
         if one.is_accepted is False:
             return "refused"
         return "not reachable" if one.is_reachable is False else "failed"
     if one.listed is None:
-        return "reachable; it has no list of models, so the key could not be tried"
+        return "reachable; it has no list of models to try it with"
     count = len(one.listed.names)
     what = "deployment" if one.listed.of_deployments else "model"
     return f"good, {count} {what}{'' if count == 1 else 's'}"
