@@ -43,6 +43,7 @@ from penstock.gateway.identity.tables import AccessKeyRow, ApiKeyRow, TenantRow
 from penstock.gateway.identity.tokens import MAX_AGE_S, sign
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import prefixed, random_text
+from penstock.kit.secret import Secret
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class Identity:
         clock: Clock | None = None,
     ) -> None:
         self._database, self._masters, self._clock = database, masters, clock or SystemClock()
-        self._management_secret = management_secret
+        self._management_secret = Secret(management_secret) if management_secret else None
         self._memory = Memory(self._clock)
         self._revisions = Revisions(database, broadcast, self._memory)
         self._authenticator = Authenticator(database, self._memory, masters, management_secret, self._clock)
@@ -96,7 +97,7 @@ class Identity:
         """Let the management secret in, and callers with `permission`. Raises Unauthenticated, MissingPermission."""
         secret = self._management_secret
         header = presented(authorization, x_api_key)
-        if secret and header is not None and hmac.compare_digest(header, b"Bearer " + secret.encode()):
+        if secret and header is not None and hmac.compare_digest(header, b"Bearer " + secret.reveal().encode()):
             return
         (await self.authenticate(authorization, x_api_key)).require(permission)
 
