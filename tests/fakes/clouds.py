@@ -56,6 +56,8 @@ class Clouds:
     revoked: set[str] = field(default_factory=set)
     aws_keys: dict[str, str] = field(default_factory=lambda: {"AKIDEXAMPLE": AWS_SECRET})
     aws_refusals: deque[Reply] = field(default_factory=deque)
+    borrowing: Reply | None = None
+    """What is said instead of a token of another service account."""
     aws_now: datetime | None = None
     """What time it is at AWS."""
     has_metadata: bool = True
@@ -90,6 +92,8 @@ class Clouds:
             return Reply(404, {"error": "not_found"})
         if seen.path == "/":
             return self._aws_sts(seen)
+        if seen.path.endswith(":generateAccessToken"):
+            return self.borrowing or self._borrowed(seen)
         if seen.path.endswith("/oauth2/v2.0/token"):
             return self._entra(seen)
         return self._google(seen)
@@ -119,10 +123,18 @@ class Clouds:
             assert claims["exp"] - claims["iat"] == 3600
             assert claims["scope"] == "https://www.googleapis.com/auth/cloud-platform"
         if grant.endswith("token-exchange"):
-            assert seen.form["subject_token"] == "canary-subject"
+            is_aws = seen.form["subject_token_type"].endswith("aws4_request")
+            subject = seen.form["subject_token"]
+            assert "AWS4-HMAC-SHA256" in subject if is_aws else subject == "canary-subject"
         token_type = "urn:ietf:params:oauth:token-type:access_token"
         given = {"access_token": self.new_token(), "expires_in": self.lasts_s, "token_type": "Bearer"}
         return Reply(200, {**given, "issued_token_type": token_type})
+
+    def _borrowed(self, seen: Seen) -> Reply:
+        if not seen.headers["authorization"].startswith(f"Bearer {CANARY}"):
+            return Reply(401, {"error": {"code": 401, "message": "No token.", "status": "UNAUTHENTICATED"}})
+        ends_at = datetime.now(UTC) + timedelta(seconds=self.lasts_s)
+        return Reply(200, {"accessToken": self.new_token(), "expireTime": ends_at.strftime("%Y-%m-%dT%H:%M:%SZ")})
 
     def _google_metadata(self, seen: Seen) -> Reply:
         if not self.has_metadata or seen.headers.get("metadata-flavor") != "Google":

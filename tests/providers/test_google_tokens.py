@@ -300,6 +300,17 @@ async def test_a_token_service_that_stays_down_is_a_provider_that_cannot_be_reac
     assert await token_of(identity) == f"{CANARY}1"  # it is not held against the account
 
 
+@pytest.mark.parametrize(
+    "error", [{"code": 400, "message": "No such account.", "status": "INVALID_ARGUMENT"}, ["No such account."], 5]
+)
+async def test_a_refusal_of_any_shape_is_a_refusal(
+    cloud: Clouds, opened: Open, key: tuple[str, str], error: Any
+) -> None:
+    cloud.refusals.append(Reply(400, {"error": error}))
+    with pytest.raises(CredentialsRefused, match=r"No such account|status 400"):
+        await token_of(opened(entry(cloud, account(cloud, key[0]))))
+
+
 @pytest.mark.parametrize("body", ["no json", {}, {"access_token": 5}, {"access_token": "a\r\nx: y"}, ["x"]])
 async def test_an_answer_without_a_token_is_no_token(
     cloud: Clouds, opened: Open, key: tuple[str, str], body: Any

@@ -1,19 +1,27 @@
 """Where a token may be asked for."""
 
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata"})
 
 
-def is_private(url: str) -> bool:
-    """Whether nobody on the way can read what is sent there: https, or plain http that does not leave the machine."""
+def parts_of(url: str) -> SplitResult | None:
+    """None for what cannot be called as it stands: no host, a port that is none, blanks, a user or password."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        port = parts.port
     except ValueError:
-        return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host or "")))
+        return None
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    usable = parts.scheme in ("http", "https") and parts.hostname and port != 0 and "@" not in parts.netloc
+    return parts if usable and is_plain else None
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way can read what is sent there: https, or plain http that does not leave the machine."""
+    parts = parts_of(url)
+    return parts is not None and (parts.scheme == "https" or is_loopback(parts.hostname or ""))
 
 
 def is_loopback(host: str) -> bool:

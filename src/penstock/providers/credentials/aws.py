@@ -12,6 +12,7 @@ from importlib import import_module
 
 from penstock.errors import UpstreamError
 from penstock.kit.clock import Clock
+from penstock.kit.secret import Secret
 from penstock.providers.base import AwsKeys
 from penstock.providers.credentials.bearer import with_headers
 from penstock.providers.failures import Failure
@@ -61,6 +62,10 @@ class AwsKeysIdentity:
     @property
     def hint(self) -> str | None:
         return self._keys.access_key_id[-4:]
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return ()  # all of them are the entry's
 
     async def authorize(self, request: Request) -> Request:
         return await self._signer.signed(request, self._keys)

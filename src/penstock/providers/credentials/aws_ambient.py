@@ -55,6 +55,10 @@ class AwsAmbientIdentity:
     def hint(self) -> str | None:
         return self._kept.identity
 
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        return [secret for one in self._kept.lately for secret in _secrets_in(one)]
+
     async def authorize(self, request: Request) -> Request:
         identity = await self._kept.get()
         if isinstance(identity, AwsKeys):
@@ -73,6 +77,13 @@ class AwsAmbientIdentity:
         if token:
             return Fetched(Secret(token), None, f"environment ({_BEARER})", token[-4:] if len(token) >= 12 else "…")
         return await asyncio.to_thread(_load, self._config, self._region)
+
+
+def _secrets_in(identity: Identity) -> tuple[Secret, ...]:
+    if isinstance(identity, Secret):
+        return (identity,)
+    token = identity.session_token
+    return (identity.secret_access_key,) if token is None else (identity.secret_access_key, token)
 
 
 def _load(config: ProviderConfig, region: str) -> Fetched[Identity]:

@@ -1,8 +1,10 @@
 """Credentials that are more than a key in a header: signatures, and tokens that are fetched and expire."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from penstock.errors import UpstreamError
+from penstock.kit.secret import Secret
 from penstock.providers.transport.base import Request
 
 
@@ -12,6 +14,10 @@ class Authorizer(Protocol):
     @property
     def hint(self) -> str | None:
         """What people may see of it: the end of a key id, the address of a service account."""
+
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        """What it sends or signs with and the entry does not have: a provider may repeat it, and nobody may read it."""
 
     async def authorize(self, request: Request) -> Request:
         """`request` with this identity on it. Raises Failure: NoUsableKey (S041) when there is nothing to sign with."""

@@ -1,6 +1,6 @@
 """An identity that is shown with a token in a header: Google's and Entra's."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -33,6 +33,10 @@ class BearerIdentity:
     @property
     def hint(self) -> str | None:
         return self._tokens.identity or self._hint
+
+    @property
+    def secrets(self) -> Sequence[Secret]:
+        return [token.secret for token in self._tokens.lately]
 
     async def authorize(self, request: Request) -> Request:
         token = await self._tokens.get()

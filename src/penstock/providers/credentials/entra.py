@@ -67,7 +67,7 @@ class EntraAmbient:
                 "client_id": client_id,
                 "scope": f"{_RESOURCE}/.default",
                 "client_assertion_type": _ASSERTION,
-                "client_assertion": assertion.strip(),
+                "client_assertion": Secret(assertion.strip()),
             },
         )
         return token_in(said, "Microsoft Entra")

@@ -49,6 +49,8 @@ class Expiring(Generic[T]):
         self._clock = clock
         self._entry = entry
         self._early_s = early_s
+        self.lately: tuple[T, ...] = ()
+        """What was fetched last, and before: calls under way may still have that."""
         self._kept: Fetched[T] | None = None
         self._fetched_at = self._refresh_at = self._expires_at = -math.inf
         self._has_forgotten = False
@@ -103,6 +105,7 @@ class Expiring(Generic[T]):
         now = self._clock.monotonic()
         lasts_s = math.inf if found.lasts_s is None else found.lasts_s
         self._kept, self._failure = found, None
+        self.lately = (found.value, *self.lately[:1])
         self._fetched_at = now
         self._expires_at = now + lasts_s - _MARGIN_S
         self._refresh_at = now + max(lasts_s - self._early_s, _BETWEEN_TRIES_S)

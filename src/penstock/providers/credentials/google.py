@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from penstock.kit.clock import Clock
+from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig, ServiceAccount
 from penstock.providers.credentials.bearer import BearerIdentity, Token
 from penstock.providers.credentials.expiring import Fetched
@@ -38,7 +39,7 @@ class JwtGrant:
     async def fetch(self) -> Fetched[Token]:
         """Raises Failure: TokenRefused with Google's `invalid_grant` (S046), Unreachable."""
         said = await self._client.post_form(
-            self._account.token_uri, {"grant_type": _GRANT, "assertion": self._assertion()}
+            self._account.token_uri, {"grant_type": _GRANT, "assertion": Secret(self._assertion())}
         )
         try:
             secret, lasts_s = token_in(said, SERVICE)

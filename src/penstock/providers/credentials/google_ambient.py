@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.kit.clock import Clock
+from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig, ServiceAccount
 from penstock.providers.credentials.bearer import BearerIdentity, Token
 from penstock.providers.credentials.expiring import Fetched
@@ -81,7 +82,7 @@ class GoogleAmbient:
         return await fetch_federated(found, self._client, source)
 
     async def _from_user(self, found: dict[str, Any], source: str) -> Fetched[Token]:
-        fields = {name: str(found.get(name) or "") for name in ("client_id", "client_secret", "refresh_token")}
+        fields = {name: Secret(found.get(name) or "") for name in ("client_id", "client_secret", "refresh_token")}
         said = await self._client.post_form(
             str(found.get("token_uri") or TOKEN_URI), {"grant_type": "refresh_token", **fields}
         )
@@ -112,8 +113,6 @@ class GoogleAmbient:
 
 
 def _account(found: dict[str, Any]) -> ServiceAccount:
-    from penstock.kit.secret import Secret
-
     email, key = found.get("client_email"), found.get("private_key")
     if not isinstance(email, str) or not isinstance(key, str):
         raise TokenRefused("invalid_grant: the service account's file has no `client_email` or no `private_key`.")

@@ -13,8 +13,8 @@ from typing import Any
 from penstock.kit.secret import Secret
 from penstock.providers.credentials.bearer import Token
 from penstock.providers.credentials.expiring import Fetched
-from penstock.providers.credentials.google import SCOPE
-from penstock.providers.credentials.token_endpoints import Said, TokenClient, TokenRefused
+from penstock.providers.credentials.google import SCOPE, SERVICE
+from penstock.providers.credentials.token_endpoints import Said, TokenClient, TokenRefused, refusal
 from penstock.providers.failures import Failure, Unreachable
 
 _WAIT_S = 60.0
@@ -43,6 +43,8 @@ class _Requests:
         self._client = client
         self._loop = loop
         self.failure: Failure | None = None
+        self.said: Said | None = None
+        """What was answered last."""
 
     def __call__(
         self,
@@ -59,7 +61,8 @@ class _Requests:
         data = body.encode() if isinstance(body, str) else body or b""
         asking = asyncio.run_coroutine_threadsafe(self._client.once(method.encode(), url, sent, data), self._loop)
         try:
-            return _Answer(asking.result(_WAIT_S))
+            self.said = asking.result(_WAIT_S)
+            return _Answer(self.said)
         except (Failure, CancelledError, TimeoutError) as error:
             self.failure = error if isinstance(error, Failure) else None
             raise TransportError(str(error)) from error  # type: ignore[no-untyped-call]
@@ -74,13 +77,22 @@ def _fetch(found: dict[str, Any], request: _Requests, source: str) -> Fetched[To
     except TransportError as error:
         raise request.failure or Unreachable(f"Google's token service: {error}").cleaned() from error
     except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError, OSError) as error:  # a file of any shape
-        said = error.args[0] if error.args and isinstance(error.args[0], str) else type(error).__name__
-        refused = TokenRefused(f"{source}: {said}")
-        raise refused.cleaned() from error
+        raise _refused(error, request.said, source) from error
     email = getattr(credentials, "service_account_email", None)
     expiry = credentials.expiry
     lasts_s = (expiry.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds() if expiry else 300.0
     return Fetched(Token(Secret(credentials.token)), lasts_s, source, str(email or "a federated identity"))
+
+
+def _refused(error: Exception, said: Said | None, source: str) -> Failure:
+    """In the service's own words where one has refused; google-auth keeps them to itself."""
+    if said is not None and said.status != 200:
+        failure = refusal(said, SERVICE)
+        if isinstance(failure, TokenRefused):
+            failure.message = f"{source}: {failure.message}"
+        return failure.cleaned()
+    words = error.args[0] if error.args and isinstance(error.args[0], str) else type(error).__name__
+    return TokenRefused(f"{source}: {words}").cleaned()
 
 
 def _reader_of(found: Mapping[str, Any]) -> Callable[[dict[str, Any]], Any]:

@@ -7,18 +7,20 @@ and its metadata service, and that without a proxy, whose identity we would get 
 import asyncio
 import random
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
 from penstock.kit.secret import Secret
 from penstock.providers.base import ProviderConfig
-from penstock.providers.credentials.addresses import is_metadata_service, is_private
+from penstock.providers.credentials.addresses import is_metadata_service, is_private, parts_of
 from penstock.providers.failures import CredentialsRefused, Failure, Unreachable
 from penstock.providers.json_text import NotJson, lenient_json
+from penstock.providers.masking import mask
 from penstock.providers.transport.base import Header, Limits, Origin, Request, Transport, TransportError
 
 _MAX_ANSWER_BYTES = 256 * 1024
@@ -36,13 +38,17 @@ class TokenRefused(CredentialsRefused):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """An answer. `payload` is its JSON object, empty when it was none; `at` is when it was given, by their clock."""
+    """An answer. `payload` is its JSON object, empty when it was none; `at` is when it was given, by their clock.
+
+    `sent` are the secrets of the question, which an answer may repeat.
+    """
 
     status: int
     headers: tuple[Header, ...]
     body: bytes
     payload: dict[str, Any]
     at: datetime | None = None
+    sent: tuple[Secret, ...] = ()
 
     def __repr__(self) -> str:
         return f"Said(status={self.status})"  # the rest may be a token
@@ -55,7 +61,7 @@ class Said(msgspec.Struct, frozen=True):
         if isinstance(error, dict):
             pair = (error.get("status"), error.get("message"))
         found = ": ".join(part for part in pair if isinstance(part, str) and part)
-        return found or f"status {self.status}"
+        return mask(found, [one.reveal() for one in self.sent]) or f"status {self.status}"
 
 
 class TokenClient:
@@ -65,10 +71,16 @@ class TokenClient:
         self.entry = config.key
         self._transport = transport
 
-    async def post_form(self, url: str, fields: dict[str, str]) -> Said:
-        """A form to a token service. Tries again when it is busy. Raises Failure; any status may be returned."""
+    async def post_form(self, url: str, fields: Mapping[str, str]) -> Said:
+        """A form to a token service; secrets in it are `Secret`. Tries again when it is busy.
+
+        Raises Failure; any status may be returned.
+        """
         headers = ((b"content-type", b"application/x-www-form-urlencoded"),)
-        return await self.ask(b"POST", url, headers, urlencode(fields).encode())
+        secrets = tuple(value for value in fields.values() if isinstance(value, Secret))
+        plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
+        said = await self.ask(b"POST", url, headers, urlencode(plain).encode())
+        return msgspec.structs.replace(said, sent=secrets)
 
     async def ask(
         self, method: bytes, url: str, headers: tuple[Header, ...] = (), body: bytes = b"", limits: Limits = _LIMITS
@@ -112,7 +124,7 @@ def token_in(said: Said, service: str) -> tuple[Secret, float]:
 
 def refusal(said: Said, service: str) -> Failure:
     """What an answer other than 200 means."""
-    if said.status == 429 or said.status >= 500 or said.payload.get("error") in _PASSING:
+    if _is_passing(said):
         failure: Failure = Unreachable(
             f"{service} could not give a token: {said.error}.",
             explanation=f"{service} is busy or down; the model itself was not called.",
@@ -126,9 +138,15 @@ def refusal(said: Said, service: str) -> Failure:
 
 
 def _split(url: str) -> tuple[Origin, bytes]:
-    parts = urlsplit(url)
+    parts = parts_of(url)
+    if parts is None:
+        raise Unreachable(
+            "A token cannot be asked for: the address of the token service is none.",
+            explanation="It has blanks, a password, a port that does not exist, or no host.",
+            action="Correct the address in the credentials, or in the variable that names it.",
+        )
     host = parts.hostname or ""
-    if not is_private(url) and not (parts.scheme == "http" and is_metadata_service(host)):
+    if not is_private(url) and not is_metadata_service(host):
         raise Unreachable(
             f"A token is not asked for at {parts.scheme}://{host}: everybody on the way could read it.",
             explanation="Token services are called over https, or on this machine.",
@@ -209,4 +227,5 @@ def _date(headers: tuple[Header, ...]) -> datetime | None:
 
 
 def _is_passing(said: Said) -> bool:
-    return said.status == 429 or said.status >= 500 or said.payload.get("error") in _PASSING
+    word: Any = said.payload.get("error")
+    return said.status == 429 or said.status >= 500 or (isinstance(word, str) and word in _PASSING)
