@@ -1,7 +1,7 @@
 """A neutral call played against a fake through a real provider and a real socket."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from penstock.kit.secret import Secret
 from penstock.providers.base import (
@@ -15,10 +15,13 @@ from penstock.providers.base import (
     TextDelta,
     Tool,
     ToolDelta,
+    Translation,
     Wire,
 )
 from penstock.providers.provider import Attempts, Provider
 from tests.fakes.provider_server import ProviderServer
+
+Output = TypeVar("Output")
 
 KEY = "sk-fake-key-0001"
 LOOK_UP = Tool("look_up", "Looks it up.", {"type": "object", "properties": {"q": {"type": "string"}}})
@@ -63,16 +66,21 @@ def config_of(server: ProviderServer, **more: str) -> ProviderConfig:
     )
 
 
-async def deltas_of(provider: Provider, model: str, asked: Call) -> list[Delta]:
-    """Raises UpstreamError, also in the middle."""
-    answer = await provider.open(model, Neutral(asked), Attempts())
-    found = [delta for piece in answer.ready for delta in piece]
+async def pieces_of(provider: Provider, model: str, translation: Translation[Output]) -> list[Output]:
+    """The whole answer, as it came. Raises UpstreamError, also in the middle."""
+    answer = await provider.open(model, translation, Attempts())
+    found = list(answer.ready)
     try:
         while (piece := await answer.next()) is not None:
-            found += piece
+            found.append(piece)
     finally:
         answer.close()
     return found
+
+
+async def deltas_of(provider: Provider, model: str, asked: Call) -> list[Delta]:
+    """Raises UpstreamError, also in the middle."""
+    return [delta for piece in await pieces_of(provider, model, Neutral(asked)) for delta in piece]
 
 
 async def text_of(provider: Provider, model: str, asked: Call) -> str:

@@ -120,7 +120,7 @@ async def test_a_strict_azure_takes_what_we_send(azure: ProviderServer, provider
         ("2024-10-21", "/openai/deployments/team%2Fa%20b/chat/completions?api-version=2024-10-21"),
         ("2025-04-01-preview", "/openai/deployments/team%2Fa%20b/chat/completions?api-version=2025-04-01-preview"),
         ("v1", "/openai/v1/chat/completions"),
-        ("preview", "/openai/v1/chat/completions"),
+        ("preview", "/openai/v1/chat/completions?api-version=preview"),
         ("latest", "/openai/v1/chat/completions"),
     ],
 )
@@ -139,6 +139,18 @@ async def test_responses_are_asked_for_under_v1_also_with_a_dated_version(
     assert targets(resource) == ["/openai/v1/responses"]
     assert json.loads(resource.seen[0].body)["model"] == "prod-chat"
     assert resource.seen[0].headers["api-key"] == KEY
+
+
+async def test_a_surface_that_the_entry_names_is_kept_whatever_is_refused(
+    resource: ProviderServer, providers: Providers
+) -> None:
+    provider = providers.of(config_of(resource, api="chat"))
+    resource.plays(tools_refused())
+    with pytest.raises(RequestRefused, match="/v1/responses"):
+        await text_of(provider, "prod-chat", TOOLS)
+    assert [target.partition("?")[0] for target in targets(resource)] == [
+        "/openai/deployments/prod-chat/chat/completions"
+    ]
 
 
 async def test_a_deployment_that_reasons_is_found_out_and_remembered(

@@ -162,6 +162,12 @@ def test_the_provider_may_forbid_a_second_try() -> None:
     assert (once.same_key_once, never.same_key_once) == (True, False)
 
 
+@pytest.mark.parametrize("status, is_repeated", [(500, True), (400, True), (401, False)])
+def test_the_provider_may_ask_for_a_second_try(status: int, is_repeated: bool) -> None:
+    failure: Any = openai_chat.WIRE.failure(status, [(b"x-should-retry", b"true")], json.dumps(said("Oh")).encode())
+    assert failure.same_key_once is is_repeated
+
+
 def test_a_loading_model_says_when_to_come_back() -> None:
     body = json.dumps(said("Loading model", 503, "unavailable_error")).encode()
     assert openai_chat.WIRE.failure(503, [], body).retry_after_s == 2.0

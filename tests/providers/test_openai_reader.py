@@ -23,6 +23,7 @@ from penstock.providers.base import (
 from penstock.providers.failures import ContextTooLong, Failure, ModelFailed, Overloaded, ShapeMismatch, Truncated
 from penstock.providers.wires.openai.reader import ChatReader
 from penstock.providers.wires.openai.thinking import ThinkSplitter
+from penstock.providers.wires.tool_calls import ToolCalls
 from penstock.providers.wires.tool_names import wire_names
 from tests.providers.streams import (
     DONE,
@@ -95,6 +96,17 @@ def test_the_same_function_called_twice_without_ids_is_two_calls() -> None:
         (0, '{"a":1}'),
         (1, '{"a":2}'),
     ]
+
+
+@given(st.text(alphabet='a"\\\\{}', max_size=12), st.integers(1, 3))
+def test_a_second_copy_of_the_arguments_is_dropped_however_they_are_cut(value: str, size: int) -> None:
+    whole = json.dumps({"a": value})
+    calls = ToolCalls()
+    pieces = [whole[at : at + size] for at in range(0, len(whole), size)] + [whole]
+    found = [one for piece in pieces for one in calls.feed([{"index": 0, "function": {"arguments": piece}}])]
+    found += calls.end(cut_short=False)
+    assert "".join(one.arguments for one in found) == whole
+    assert [one.code for one in calls.warnings] == ["TOOL_ARGUMENTS_REPAIRED"]
 
 
 def test_the_name_that_the_caller_gave_a_tool_comes_back() -> None:

@@ -107,6 +107,13 @@ def test_nothing_goes_out_before_there_is_something_to_see() -> None:
     assert reader.begun
 
 
+def test_a_call_of_a_legacy_function_is_something_to_see() -> None:
+    reader = RelayStream(keep_usage_chunk=True)
+    piece = chunk({"function_call": {"name": "f", "arguments": ""}}).encode()
+    assert reader.feed(piece) == piece
+    assert reader.estimate().output_tokens > 0
+
+
 def test_a_preamble_without_end_goes_out_in_the_end() -> None:
     reader = RelayStream(keep_usage_chunk=True)
     comment = b": " + b"x" * 40_000 + b"\n\n"
@@ -267,6 +274,16 @@ def test_a_whole_answer_is_relayed_byte_for_byte() -> None:
     assert (reader.usage, reader.finish, reader.complete) == (USED, "length", True)
 
 
+@pytest.mark.parametrize("count", [10**13, 2**64, 1e300, "1" * 30])
+def test_a_count_that_cannot_be_is_replaced_by_a_guess(count: Any) -> None:
+    absurd = {"prompt_tokens": count, "completion_tokens": 1}
+    _, reader = whole(json.dumps(ANSWER | {"usage": absurd}).encode())
+    assert reader.usage == Usage(input_tokens=10, output_tokens=1, estimated=True)
+    details = {"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": count}}
+    _, reader = whole(json.dumps(ANSWER | {"usage": details}).encode())
+    assert reader.usage == Usage(input_tokens=3, output_tokens=1)
+
+
 def test_a_whole_answer_without_usage_is_estimated() -> None:
     _, reader = whole(json.dumps(ANSWER | {"usage": None}).encode())
     assert reader.usage == Usage(input_tokens=10, output_tokens=1, estimated=True)
@@ -284,6 +301,8 @@ def test_a_whole_answer_without_usage_is_estimated() -> None:
         (b"[" * 5000, ShapeMismatch),
         (b"", Truncated),
         (b" \n ", Truncated),
+        (b'{"choices":[]}', Truncated),
+        (b'{"choices":[null,{}]}', Truncated),
     ],
 )
 def test_a_200_that_is_no_answer_is_a_failure(body: bytes, kind: type[Failure]) -> None:
@@ -313,6 +332,23 @@ def test_every_other_field_keeps_its_bytes_and_the_model_comes_last() -> None:
     assert request.encode("up/stream:1", Quirks(stream_options=False)) == (
         b'{"temperature":0.30,"x_new":{"a" : [1, 2.0]},"messages":[ {"role":"user"} ],"n":1,"model":"up/stream:1"}'
     )
+
+
+@pytest.mark.parametrize(
+    "limits, field, sent",
+    [
+        ({"max_tokens": 5}, "max_completion_tokens", 5),
+        ({"max_completion_tokens": 5}, "max_tokens", 5),
+        ({"max_tokens": 4, "max_completion_tokens": 5}, "max_tokens", 5),
+        ({"max_tokens": 4, "max_completion_tokens": 5}, "max_completion_tokens", 5),
+        ({"max_tokens": 4, "max_completion_tokens": None}, "max_tokens", 4),
+        ({"max_tokens": 4, "max_completion_tokens": None}, "max_completion_tokens", 4),
+    ],
+)
+def test_the_output_limit_is_sent_once_under_the_vendors_name(limits: Any, field: Any, sent: int) -> None:
+    request = read_request(json.dumps({"model": "m", "messages": [{}], **limits}).encode())
+    written = json.loads(request.encode("m", Quirks(max_tokens_field=field)))
+    assert {name: value for name, value in written.items() if "tokens" in name} == {field: sent}
 
 
 def test_no_second_spelling_of_the_model_comes_after_the_one_that_was_checked() -> None:

@@ -208,6 +208,34 @@ def test_messages_are_written_as_every_server_takes_them(name: str) -> None:
     assert messages_of(*given) == sent
 
 
+def test_each_turn_has_its_own_results_where_ids_are_numbered_anew() -> None:
+    turns = [user(), called("0"), result("0", "first"), called("0"), result("0", "second"), called("0")]
+    results = [one["content"] for one in messages_of(*turns) if one["role"] == "tool"]
+    assert results == ["first", "second", "No result: the call was cancelled."]
+
+
+@pytest.mark.parametrize("words, is_told", [("Hi", True), ("Answer in JSON", False)])
+def test_json_without_a_schema_is_spoken_of_in_words(words: str, is_told: bool) -> None:
+    sent = body_of(user(words), answer_format="json", quirks=OPENAI)
+    assert sent["response_format"] == {"type": "json_object"}
+    assert [one["role"] for one in sent["messages"]] == (["system", "user"] if is_told else ["user"])
+    assert "json" in str(sent["messages"]).lower()
+
+
+def test_qwens_omni_models_are_told_to_answer_with_text() -> None:
+    assert body(Call(messages=[user()]), "qwen3-omni-flash", FLAVOURS["qwen"])["modalities"] == ["text"]
+    assert "modalities" not in body(Call(messages=[user()]), "qwen-plus", FLAVOURS["qwen"])
+
+
+def test_stop_sequences_that_are_too_many_are_cut_here() -> None:
+    reader = WIRE.reader(model="gpt-4.1", quirks=OPENAI, stop=["a", "b", "c", "d", "END"])
+    chunk = {"choices": [{"index": 0, "delta": {"content": "One END two"}, "finish_reason": None}]}
+    texts = [
+        one.text for one in reader.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n") if isinstance(one, TextDelta)
+    ]
+    assert (texts, reader.finish) == (["One "], "stop")
+
+
 def test_openai_keeps_system_messages_where_they_stand() -> None:
     roles = [one["role"] for one in messages_of(system("A"), user(), system("B"), quirks=OPENAI)]
     assert roles == ["system", "user", "system"]

@@ -52,6 +52,23 @@ def items(*messages: Message, quirks: Quirks = OPENAI) -> list[dict[str, Any]]:
     return sent
 
 
+@pytest.mark.parametrize("words, is_told", [("Hi", True), ("Answer in JSON", False)])
+def test_json_without_a_schema_is_spoken_of_in_the_input(words: str, is_told: bool) -> None:
+    sent = body("gpt-5.5", OPENAI, Message(role="system", content="JSON only."), user(words), answer_format="json")
+    assert sent["text"] == {"format": {"type": "json_object"}}
+    assert [one["role"] for one in sent["input"]] == (["system", "user"] if is_told else ["user"])
+    assert "json" in str(sent["input"]).lower()
+
+
+def test_each_turn_has_its_own_results_where_ids_are_numbered_anew() -> None:
+    turns = []
+    for words in ("first", "second"):
+        turns.append(Message(role="assistant", tool_calls=[ToolCall("0", "look_up", "{}")]))
+        turns.append(Message(role="tool", tool_call_id="0", content=words))
+    outputs = [one["output"] for one in items(user(), *turns) if one["type"] == "function_call_output"]
+    assert outputs == ["first", "second"]
+
+
 def said(text: str, **fields: Any) -> dict[str, Any]:
     content = [{"type": "output_text", "text": text, "annotations": []}]
     return {"type": "message", "role": "assistant", "content": content} | fields

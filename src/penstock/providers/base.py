@@ -339,6 +339,10 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """How `input_audio` carries its data; None: audio is not read."""
     fetches_images: bool = False
     """https addresses of images may be passed on; otherwise their bytes are sent."""
+    asks_for_text: str | None = None
+    """A pattern of models that must be told to answer with text."""
+    surface_fixed: bool = False
+    """The entry says on which of OpenAI's two surfaces its models are called (`api`): no refusal changes that."""
     media: MediaQuirks = MediaQuirks()
     betas: tuple[str, ...] = ()
     """Switches of the entry's `betas` (Anthropic's formats)."""
@@ -437,3 +441,7 @@ class ProviderConfig(msgspec.Struct, frozen=True, kw_only=True):
     verify_tls: bool = True
     details: tuple[tuple[str, str], ...] = ()
     """Fields that only this type has (resourceName, region, …); secrets are not among them."""
+
+    def __repr__(self) -> str:
+        """Without the query of the address, which may hold a key."""
+        return f"ProviderConfig({self.key!r}, {self.type!r}, {self.base_url.partition('?')[0]!r})"

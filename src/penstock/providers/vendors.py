@@ -25,6 +25,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     paths: Mapping[str, str] = {}
     short_paths: Mapping[str, str] = {}
     """Instead of `paths` once `Quirks.short_path` was learnt."""
+    short_base: str | None = None
+    """Where `short_paths` are called, unless the entry has an address of its own."""
     strips: str | None = None
     safe: str = ""
     """Characters of a model's name that stay as they are in a path, beside letters, digits and `-._~`."""
@@ -93,6 +95,7 @@ _QWEN = Quirks(
     tool_choices=frozenset({"none", "named"}),
     parallel_tool_calls=True,
     audio="data_uri",
+    asks_for_text=r"qwen[^/]*-omni",
     dropped=frozenset({"frequency_penalty"}),
     media=MediaQuirks(
         lacks=frozenset({"images", "speech"}), embeddings_at_once=10, base64_vectors=False, transcribes_by_chat=True
@@ -120,11 +123,17 @@ _DEPLOYMENT_OPERATIONS = (
     "/audio/translations",
     "/audio/speech",
 )
-_AZURE_RESPONSES = Way(
-    wire="openai_responses",
-    paths={one: f"/v1{one}" for one in ("/responses", "/models", *_DEPLOYMENT_OPERATIONS)},
-    quirks=_OPENAI,
-)
+
+
+def _azure_v1(query: str = "") -> tuple[Way, Way]:
+    paths = {one: f"/v1{one}{query}" for one in (*_DEPLOYMENT_OPERATIONS, "/models", "/responses")}
+    return (
+        Way(wire="openai_chat", paths=paths, quirks=_AZURE_QUIRKS),
+        Way(wire="openai_responses", paths=paths, quirks=_OPENAI),
+    )
+
+
+_AZURE_V1 = _azure_v1()
 _AZURE_CLASSIC = (
     Way(
         wire="openai_chat",
@@ -132,16 +141,14 @@ _AZURE_CLASSIC = (
         | {"/models": "/models?api-version={apiVersion}"},
         quirks=_AZURE_QUIRKS,
     ),
-    _AZURE_RESPONSES,
+    _AZURE_V1[1],
 )
-_AZURE_V1 = (
-    Way(
-        wire="openai_chat",
-        paths={one: f"/v1{one}" for one in (*_DEPLOYMENT_OPERATIONS, "/models")},
-        quirks=_AZURE_QUIRKS,
-    ),
-    _AZURE_RESPONSES,
-)
+
+_AZURE_UNDATED: Mapping[str, tuple[Way, Way]] = {
+    "v1": _AZURE_V1,
+    "latest": _AZURE_V1,
+    "preview": _azure_v1("?api-version=preview"),
+}
 
 _CHAT_ONLY = MediaQuirks(lacks=frozenset({"embeddings", "images", "transcription", "speech"}))
 _IN_PROJECT = "/projects/{project}/locations/{location}"
@@ -156,9 +163,10 @@ _VERTEX = (
             f"/models/{{model}}:{verb}": f"/publishers/google/models/{{model}}:{verb}"
             for verb in ("generateContent", "streamGenerateContent?alt=sse", "countTokens", "embedContent", "predict")
         },
+        short_base="https://aiplatform.googleapis.com/v1",
         strips=r"^(?:projects/[^/]+/locations/[^/]+/)?(?:publishers/)?(?:google/)?(?:models/)?",
         safe="@",
-        quirks=Quirks(media=MediaQuirks(predicts=True)),
+        quirks=Quirks(media=MediaQuirks(predicts=True), user_field="labels"),
     ),
     Way(
         wire="anthropic",
@@ -305,8 +313,12 @@ def vendor_of(config: ProviderConfig) -> Vendor:
     if config.type == "openai-compatible":
         vendor = _flavoured(vendor, config)
     details = dict(config.details)
-    if config.type == "azure" and details.get("apiVersion") in ("v1", "preview", "latest"):
-        vendor = msgspec.structs.replace(vendor, ways=_AZURE_V1)
+    if config.type == "azure" and (ways := _AZURE_UNDATED.get(details.get("apiVersion", ""))) is not None:
+        vendor = msgspec.structs.replace(vendor, ways=ways)
+    if details.get("api") in ("chat", "responses"):
+        vendor = _with_quirks(vendor, surface_fixed=True)
+    if config.base_url != base_url_of(config.type, details):
+        vendor = msgspec.structs.replace(vendor, ways=tuple(_at_its_own_address(way) for way in vendor.ways))
     if betas := details.get("betas"):
         vendor = _with_quirks(vendor, betas=tuple(betas.split(",")))
     if config.type == "anthropic" and "apiVersion" in details:
@@ -325,6 +337,10 @@ def _flavoured(vendor: Vendor, config: ProviderConfig) -> Vendor:
     ways = tuple(msgspec.structs.replace(way, quirks=quirks) for way in vendor.ways)
     rules = _OPENAI_RULES if flavour == "openai" else ()
     return msgspec.structs.replace(vendor, ways=ways, rules=rules, wants_v1=flavour not in _WITHOUT_V1)
+
+
+def _at_its_own_address(way: Way) -> Way:
+    return way if way.short_base is None else msgspec.structs.replace(way, short_base=None)
 
 
 def _with_quirks(vendor: Vendor, **quirks: Any) -> Vendor:

@@ -13,7 +13,7 @@ _STRUCTURE = re.compile(r'[{}\[\]"\\]')
 
 
 class _OpenCall:
-    __slots__ = ("announced", "complete", "depth", "escaped", "given", "held", "id", "in_string", "index", "name")
+    __slots__ = ("announced", "backslashes", "complete", "depth", "given", "held", "id", "in_string", "index", "name")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -22,10 +22,11 @@ class _OpenCall:
         self.announced = False
         self.held = ""
         """Arguments that may still turn out to be the word `null`."""
-        self.given = ""
+        self.given: list[str] = []
         self.depth = 0
         self.in_string = False
-        self.escaped = False
+        self.backslashes = 0
+        """How many stand at the end of what was given."""
         self.complete = False
 
 
@@ -90,7 +91,9 @@ class ToolCalls:
         kept = _until_complete(call, arguments)
         if len(kept) < len(arguments) and arguments[len(kept) :].strip():
             self._warn("TOOL_ARGUMENTS_REPAIRED", f"Text after the arguments of `{call.name}` was dropped.")
-        call.given += kept
+        if kept:
+            call.given.append(kept)
+            call.backslashes = _at_end(kept, call.backslashes)
         if not call.announced:
             call.announced = True
             call.id = call.id or f"call_{random_text(24)}"
@@ -100,9 +103,10 @@ class ToolCalls:
             deltas.append(ToolDelta(call.index, kept))
 
     def _check(self, call: _OpenCall, deltas: list[ToolDelta], *, cut_short: bool) -> None:
-        if _parses(call.given):
+        given = "".join(call.given)
+        if _parses(given):
             return
-        if cut_short and call.depth == 1 and not call.in_string and _parses(call.given + "}"):
+        if cut_short and call.depth == 1 and not call.in_string and _parses(given + "}"):
             deltas.append(ToolDelta(call.index, "}"))
             self._warn("TOOL_ARGUMENTS_REPAIRED", f"The arguments of `{call.name}` were closed.")
             return
@@ -146,7 +150,8 @@ def _until_complete(call: _OpenCall, piece: str) -> str:
 
 def _closes(call: _OpenCall, sign: str, at: int, piece: str) -> bool:
     if call.in_string:
-        if sign == '"' and not _is_escaped(call.given, piece, at):
+        # A quote after an odd number of backslashes ends nothing.
+        if sign == '"' and _at_end(piece[:at], call.backslashes) % 2 == 0:
             call.in_string = False
     elif sign == '"':
         call.in_string = True
@@ -158,14 +163,10 @@ def _closes(call: _OpenCall, sign: str, at: int, piece: str) -> bool:
     return False
 
 
-def _is_escaped(before: str, piece: str, at: int) -> bool:
-    """An odd number of backslashes stands before the sign, some of them perhaps in an earlier piece."""
-    head = piece[:at]
-    stripped = head.rstrip("\\")
-    count = len(head) - len(stripped)
-    if not stripped:
-        count += len(before) - len(before.rstrip("\\"))
-    return count % 2 == 1
+def _at_end(piece: str, before: int) -> int:
+    """How many backslashes stand at the end of `piece`, with those `before` it if it has nothing else."""
+    stripped = piece.rstrip("\\")
+    return len(piece) - len(stripped) + (0 if stripped else before)
 
 
 def _parses(text: str) -> bool:

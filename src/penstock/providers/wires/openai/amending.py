@@ -1,7 +1,8 @@
 """What a refusal of OpenAI or a relative teaches about a model, and how the call is said otherwise.
 
 A refusal may repeat what the caller wrote. So the provider's own `param` and `code` come first, and words count only
-where the provider begins its sentence with them. What is learnt is proved by the answer that follows.
+where the provider begins its sentence with them. What is learnt is proved by the answer that follows. It holds for all
+callers of the model, so a value that one of them has chosen badly must teach nothing.
 """
 
 import re
@@ -14,6 +15,7 @@ from penstock.providers.base import Amendment, Quirks
 from penstock.providers.failures import UpstreamNotFound
 from penstock.providers.wires.openai.families import LEVELS
 
+_FIELD_LASTS_S = 86_400.0
 _SURFACE_LASTS_S = 600.0
 _TOOLS_LAST_S = 600.0
 
@@ -28,18 +30,22 @@ _NO_TOOLS = re.compile(
 # A field that a refusal begins by naming: OpenAI, older Azure, Mistral and other Pydantic servers, Groq, Qwen.
 _NAMED_FIELD = re.compile(
     r"(?:<\d{3}> [\w.]{1,80}: )?(?:"
-    r"(?:Unsupported (?:parameter|value)|Unknown parameter|Invalid parameter): ['`\"]?(?P<a>[\w.\[\]]{1,80})"
+    r"(?:Unsupported (?:parameter|value)|Unknown parameter): ['`\"]?(?P<a>[\w.\[\]]{1,80})"
     r"|Unrecognized request arguments? supplied: (?P<b>[\w.]{1,80})"
     r"|(?:body\.)?(?P<c>\w{1,80}): Extra inputs are not permitted"
     r"|property '(?P<d>\w{1,80})' is unsupported"
-    r"|`?(?P<e>\w{1,80})`? (?:is not (?:enabled|supported) (?:for|with|by) this model|must be one of )"
+    r"|`?(?P<e>\w{1,80})`? is not (?:enabled|supported) (?:for|with|by) this model"
     r"|The (?P<f>tool_choice) parameter does not support "
     r"|This (?P<g>response_format) type is unavailable"
+    r"|Invalid parameter: '(?P<h>response_format)' of type '\w{1,40}' is not supported"
+    r"|`?(?P<i>reasoning_effort)`? must be one of "
     r")"
 )
 _NO_JSON_WHILE_THINKING = re.compile(r"(?:<\d{3}> [\w.]{1,80}: )?Json mode response is not supported when")
 _UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter"})
-_REFUSING = re.compile(r"Unsupported |Unknown parameter|Unrecognized |.{0,120}\b(?:is|are) not supported\b")
+# What stands in quotes may be the caller's.
+_REFUSING = re.compile(r"Unsupported |Unknown parameter|Unrecognized |[^'`\"]{0,120}\b(?:is|are) not supported\b")
+_ABOUT_VALUE = re.compile(r"(?:Unsupported|Invalid) value|`?reasoning_effort`? must be one of ")
 
 _DROPPABLE = frozenset(
     {
@@ -71,6 +77,7 @@ _QUOTED = re.compile(r"['`\"]([a-z]+)['`\"]")
 _SYSTEM_ROLE = re.compile(r"(?:messages|input)\[\d+\](?:\.role)?$")
 _SCHEMA_REFUSED = re.compile(r"Invalid schema for (?P<what>response_format|function) ")
 _SCHEMA_CODES = frozenset({"invalid_json_schema", "invalid_function_parameters"})
+_LOST_ITEM = re.compile(r"(?:Not Found: )?Item with id '\w{1,200}' not found")
 _BLOCKS = re.compile(
     r"\bencrypted content\b|Item '(?:rs|msg|fc)_|Item with id|signature|thinking|reasoning_content|reasoning_details",
     re.IGNORECASE,
@@ -83,13 +90,15 @@ def amended_chat(error: UpstreamError, model: str, quirks: Quirks) -> Amendment 
     if error.upstream_status not in (400, 422):
         return None
     if _TOOLS_WITH_REASONING.match(error.message):
-        return Amendment(quirks=quirks, wire="openai_responses")
+        return None if quirks.surface_fixed else Amendment(quirks=quirks, wire="openai_responses")
     return _amended(error, quirks) or _without_stream_options(error, quirks)
 
 
 def amended_responses(error: UpstreamError, model: str, quirks: Quirks) -> Amendment | None:
+    if error.upstream_status == 404 and _LOST_ITEM.match(error.message):
+        return Amendment(quirks=replace(quirks, opaque=False), lasts_s=0) if quirks.opaque else None
     is_lost = isinstance(error, UpstreamNotFound) and error.upstream_status == 404 and error.wrong_path
-    if is_lost or error.upstream_status == 405:
+    if (is_lost or error.upstream_status == 405) and not quirks.surface_fixed:
         # A relative that has chat completions only. OpenAI itself knows the path.
         return Amendment(quirks=quirks, wire="openai_chat", lasts_s=_SURFACE_LASTS_S)
     if (without_tools := _without_tools(error, quirks)) is not None:
@@ -110,12 +119,21 @@ def _amended(error: UpstreamError, quirks: Quirks) -> Amendment | None:
         return Amendment(quirks=replace(quirks, dropped=quirks.dropped | {"response_format"}), lasts_s=0)
     field = _refused_field(error)
     if field is not None and (found := _without(field, error, quirks)) is not None:
-        # Whether a tool may be prescribed depends on the call, not on the model alone.
-        return Amendment(quirks=found, lasts_s=0) if field == "tool_choice" else Amendment(quirks=found)
+        is_of_this_call = _depends_on_call(field, error, is_left_out=found.efforts == quirks.efforts)
+        return Amendment(quirks=found, lasts_s=0 if is_of_this_call else _FIELD_LASTS_S)
     if quirks.opaque and _BLOCKS.search(error.message):
         # Harmless where the words were the caller's: a call without such blocks is not sent again.
         return Amendment(quirks=replace(quirks, opaque=False), lasts_s=0)
     return None
+
+
+def _depends_on_call(field: str, error: UpstreamError, *, is_left_out: bool) -> bool:
+    """Whether a tool may be prescribed hangs on the rest of the call; a wrong level without a list of good ones on the
+    caller who asked for it."""
+    if field == "tool_choice":
+        return True
+    is_about_value = error.upstream_code == "unsupported_value" or _ABOUT_VALUE.match(error.message) is not None
+    return field in _EFFORT_FIELDS and is_left_out and is_about_value
 
 
 def _refused_field(error: UpstreamError) -> str | None:

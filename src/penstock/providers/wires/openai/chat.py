@@ -14,7 +14,7 @@ from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
 from penstock.providers.wires.openai.amending import amended_chat, without_fields
 from penstock.providers.wires.openai.families import effort_of, family_of, is_reasoning, nearest
-from penstock.providers.wires.openai.history import needs_tools
+from penstock.providers.wires.openai.history import needs_tools, speaks_of_json
 from penstock.providers.wires.openai.messages import WIRE_NAME, Writing, messages_of
 from penstock.providers.wires.openai.reader import ChatReader
 from penstock.providers.wires.openai.refusals import failure_of
@@ -64,7 +64,7 @@ class OpenAIChat:
         stop: Sequence[str] = (),
         one_call: bool = False,
     ) -> Reader[Sequence[Delta]]:
-        """`stop` are the call's stop sequences: they are cut here where the model is not sent them."""
+        """`stop` are the call's stop sequences: the text is cut here at those that the model is not sent."""
         quirks = quirks or Quirks()
         return ChatReader(
             model=model,
@@ -72,7 +72,7 @@ class OpenAIChat:
             quirks=quirks,
             tools=tools,
             sent_bytes=sent_bytes,
-            stop=() if _stops(model, quirks) else stop,
+            stop=stop[_MAX_STOPS:] if _stops(model, quirks) else stop,
         )
 
     def failure(self, status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
@@ -92,7 +92,9 @@ def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
     as_wish = answer_format is not None and (
         "response_format" in quirks.dropped or (bool(tools) and not quirks.format_with_tools)
     )
-    wish = wish_of(call.answer_format) if as_wish else ""
+    # JSON without a schema is refused unless the messages speak of it.
+    is_unsaid = call.answer_format == "json" and not speaks_of_json(call.messages)
+    wish = wish_of(call.answer_format) if as_wish or is_unsaid else ""
     body: dict[str, Any] = {"model": model, "messages": messages_of(call.messages, wish, Writing(names, model, quirks))}
     if call.max_output_tokens is not None:
         body[quirks.max_tokens_field] = call.max_output_tokens
@@ -105,6 +107,8 @@ def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
         body[quirks.user_field] = call.user_ref
     if quirks.store_field:
         body["store"] = False
+    if quirks.asks_for_text is not None and re.match(quirks.asks_for_text, model):
+        body["modalities"] = ["text"]
     body["stream"] = True
     if quirks.stream_options:
         # Without it the stream carries no token counts.

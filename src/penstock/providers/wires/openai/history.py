@@ -15,9 +15,22 @@ def plain(content: str | Sequence[Part]) -> str:
     return "\n".join(part.text for part in content if isinstance(part, Text))
 
 
-def results_of(messages: Iterable[Message]) -> Mapping[str | None, Message]:
-    """Results by the id of the call that they answer; the last one counts."""
-    return {one.tool_call_id: one for one in messages if one.role == "tool"}
+def speaks_of_json(messages: Iterable[Message]) -> bool:
+    return any("json" in plain(message.content).lower() for message in messages)
+
+
+def results_of(messages: Sequence[Message], turn: int) -> Mapping[str, Message]:
+    """The results of the calls of the turn at that place, by their ids; the last one counts.
+
+    Some servers number their calls anew in each turn: a result is of the last call of its id before it.
+    """
+    wanted = {call.id for call in messages[turn].tool_calls}
+    found: dict[str, Message] = {}
+    for message in messages[turn + 1 :] if wanted else ():
+        if message.role == "tool" and message.tool_call_id in wanted:
+            found[message.tool_call_id] = message
+        wanted.difference_update(call.id for call in message.tool_calls)
+    return found
 
 
 def own_blocks(message: Message, wire: str, model: str, quirks: Quirks) -> list[Mapping[str, Any]]:

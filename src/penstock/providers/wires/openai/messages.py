@@ -42,7 +42,6 @@ def messages_of(messages: Sequence[Message], wish: str, writing: Writing) -> lis
     instructions: list[str] = []
     role = _system_role(writing)
     is_first = writing.quirks.merge_system or role is None
-    results = results_of(messages)
     loop_begins = _last_of_user(messages)
     for at, message in enumerate(messages):
         match message.role:
@@ -54,7 +53,7 @@ def messages_of(messages: Sequence[Message], wish: str, writing: Writing) -> lis
                 pass  # written after the call that it answers
             case "assistant":
                 written.append(_assistant(message, writing, in_loop=at > loop_begins))
-                written.extend(_results(message.tool_calls, results, writing))
+                written.extend(_results(message.tool_calls, results_of(messages, at), writing))
             case _:
                 if writing.quirks.results_named and written and written[-1]["role"] == "tool":
                     written.append({"role": "assistant", "content": _ON_WITH_IT})
@@ -130,9 +129,7 @@ def _add_thoughts(written: dict[str, Any], message: Message, writing: Writing, *
             written["content"] = [*(part for parts in kept for part in parts), *parts]
 
 
-def _results(
-    calls: Iterable[ToolCall], results: Mapping[str | None, Message], writing: Writing
-) -> Iterable[dict[str, Any]]:
+def _results(calls: Iterable[ToolCall], results: Mapping[str, Message], writing: Writing) -> Iterable[dict[str, Any]]:
     """One message for each call, in their order. A call whose result is missing would be refused: it gets one.
 
     Results without a call are left out, for the same reason. Images and files cannot stand here: they follow as a

@@ -36,12 +36,14 @@ _BY_CODE: Mapping[str, type[Failure]] = {
 def failure_of(status: int, headers: Sequence[Header], body: bytes) -> UpstreamError:
     """What an answer other than 2xx means."""
     failure = classify(status, headers, body)
-    may_repeat = not any(name == b"x-should-retry" and value.strip().lower() == b"false" for name, value in headers)
+    should_retry = next((value.strip().lower() for name, value in headers if name == b"x-should-retry"), b"")
     if isinstance(failure, ContentFiltered):
         _name_filters(failure, body)
     elif isinstance(failure, Overloaded) and failure.message == "Loading model" and failure.retry_after_s is None:
         failure.retry_after_s = _LOADING_S
-    return noted(failure) if may_repeat else failure
+    if should_retry == b"true" and failure.key_effect != "bad":
+        failure.same_key_once = True
+    return failure if should_retry == b"false" else noted(failure)
 
 
 def noted(failure: Failure) -> Failure:

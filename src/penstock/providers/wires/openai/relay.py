@@ -43,6 +43,7 @@ class _Delta(msgspec.Struct, gc=False):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: msgspec.Raw = _ABSENT
+    function_call: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -66,6 +67,7 @@ class _PlainDelta(msgspec.Struct, gc=False):
     reasoning: None = None
     refusal: None = None
     tool_calls: None = None
+    function_call: None = None
 
 
 class _PlainChoice(msgspec.Struct, gc=False):
@@ -332,9 +334,9 @@ class RelayStream:
         visible = len(delta.content or "") + len(delta.reasoning_content or delta.reasoning or "")
         if delta.refusal:
             visible += len(delta.refusal)
-        calls = delta.tool_calls
-        if _holds(calls):
-            visible += len(memoryview(calls))
+        for calls in (delta.tool_calls, delta.function_call):
+            if _holds(calls):
+                visible += len(memoryview(calls))
         if visible:
             self._chars += visible
             self.begun = self._has_content = True

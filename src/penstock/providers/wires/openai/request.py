@@ -18,17 +18,18 @@ PATH = "/chat/completions"
 class ChatRequest:
     """A client's request. Every field but `model` and `stream_options` keeps its bytes, unknown ones too."""
 
-    __slots__ = ("_fields", "body", "model", "stream", "wants_usage")
+    __slots__ = ("_fields", "_options", "body", "model", "stream", "wants_usage")
 
     def __init__(
-        self, body: bytes, fields: dict[str, msgspec.Raw], model: str, stream: bool, wants_usage: bool
+        self, body: bytes, fields: dict[str, msgspec.Raw], model: str, stream: bool, options: dict[str, Any]
     ) -> None:
         self.body = body
         """As it came, but for halves of surrogate pairs: for formats that have other fields."""
         self._fields = fields
         self.model = model
         self.stream = stream
-        self.wants_usage = wants_usage
+        self._options = options
+        self.wants_usage = options.get("include_usage") is True
         """The client asked for the usage chunk of a stream."""
 
     @property
@@ -52,7 +53,7 @@ class ChatRequest:
 
     def left_out(self, quirks: Quirks) -> list[str]:
         """The client's fields that this model is known to refuse, and that are therefore not sent."""
-        return [name for name in quirks.dropped if name in self._fields] if quirks.dropped else []
+        return [name for name in quirks.dropped - _NEVER_LEFT_OUT if name in self._fields] if quirks.dropped else []
 
     def encode(self, upstream_model: str, quirks: Quirks) -> bytes:
         """The body for the provider. The counts of a stream are asked for where they have to be."""
@@ -60,16 +61,27 @@ class ChatRequest:
         # Last: servers that ignore case take the last of `model` and `MODEL`, and the caller may use this one only.
         del fields["model"]
         fields["model"] = msgspec.Raw(_encode(upstream_model))
-        if not quirks.stream_options:
+        if not quirks.stream_options and self._options.keys() <= _OUR_OPTIONS:
             fields.pop("stream_options", None)
         elif self.stream and not self.wants_usage:
-            fields["stream_options"] = _with_usage(fields.get("stream_options"))
+            # Options of the client's own stay, whatever is refused: otherwise one that the provider does not know would
+            # look like the whole field, and cost all callers of the model their token counts.
+            fields["stream_options"] = msgspec.Raw(_encode(self._options | {"include_usage": True}))
         for name in quirks.dropped:
-            fields.pop(name, None)
-        limit = quirks.max_tokens_field
-        if limit not in fields and (other := _OTHER_LIMIT[limit]) in fields:
-            fields[limit] = fields.pop(other)
+            if name not in _NEVER_LEFT_OUT:
+                fields.pop(name, None)
+        _rename_limit(fields, quirks.max_tokens_field)
         return _encode(fields)
+
+
+def _rename_limit(fields: dict[str, msgspec.Raw], limit: str) -> None:
+    """Two names of one thing; each is refused somewhere, and both at once everywhere: then the newer one counts."""
+    other = _OTHER_LIMIT[limit]
+    if other not in fields:
+        return
+    value = fields.pop(other)
+    if limit not in fields or bytes(fields[limit]) == _NULL or (limit == "max_tokens" and bytes(value) != _NULL):
+        fields[limit] = value
 
 
 _FILE_MARKS = (b'"image_url"', b'"file"', b'"input_audio"')
@@ -89,13 +101,14 @@ _OPENAI_ONLY = frozenset(
         "web_search_options",
     }
 )
-# Two names of one thing; each is refused somewhere, and both at once everywhere.
+_OUR_OPTIONS = frozenset({"include_usage"})
+# A client that asked for JSON would be given prose.
+_NEVER_LEFT_OUT = frozenset({"response_format"})
 _OTHER_LIMIT = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _encode = msgspec.json.Encoder().encode
 _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text_of = msgspec.json.Decoder(str).decode
 _object_of = msgspec.json.Decoder(dict[str, Any]).decode
-_USAGE_ONLY = msgspec.Raw(b'{"include_usage":true}')
 _NULL = b"null"
 
 
@@ -114,9 +127,7 @@ def read_request(body: bytes) -> ChatRequest:
         raise InvalidRequest("`model` is missing.", action="Name the model to be used.", param="model")
     stream = _flag(fields, "stream")
     _check_messages(fields.get("messages"))
-    options = fields.get("stream_options")
-    wants_usage = options is not None and _asks_for_usage(options)
-    return ChatRequest(body, fields, _model_name(model), stream, wants_usage)
+    return ChatRequest(body, fields, _model_name(model), stream, _options_in(fields.get("stream_options")))
 
 
 def _model_name(raw: msgspec.Raw) -> str:
@@ -151,19 +162,13 @@ def _check_messages(raw: msgspec.Raw | None) -> None:
         raise InvalidRequest("`messages` is empty.", action="Send at least one message.", param="messages")
 
 
-def _asks_for_usage(raw: msgspec.Raw) -> bool:
-    if bytes(raw) == _NULL:
-        return False
+def _options_in(raw: msgspec.Raw | None) -> dict[str, Any]:
+    if raw is None or bytes(raw) == _NULL:
+        return {}
     try:
-        return _object_of(raw).get("include_usage") is True
+        return _object_of(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest("`stream_options` must be an object.", param="stream_options") from error
-
-
-def _with_usage(options: msgspec.Raw | None) -> msgspec.Raw:
-    if options is None or bytes(options) == _NULL:
-        return _USAGE_ONLY
-    return msgspec.Raw(_encode(_object_of(options) | {"include_usage": True}))
 
 
 def _unreadable_body(body: bytes, error: Exception) -> InvalidRequest:

@@ -12,9 +12,15 @@ from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
 from penstock.providers.wires.openai.amending import amended_responses, without_fields
 from penstock.providers.wires.openai.families import effort_of, family_of, is_reasoning, nearest
-from penstock.providers.wires.openai.history import needs_tools
+from penstock.providers.wires.openai.history import needs_tools, speaks_of_json
 from penstock.providers.wires.openai.refusals import failure_of
-from penstock.providers.wires.openai.responses_items import WIRE_NAME, Writing, instructions_of, items_of
+from penstock.providers.wires.openai.responses_items import (
+    WIRE_NAME,
+    Writing,
+    instructions_of,
+    items_of,
+    said_by,
+)
 from penstock.providers.wires.openai.responses_reader import ResponsesReader
 from penstock.providers.wires.openai.schema import schema_and_strict, schema_name, wish_of
 from penstock.providers.wires.tool_names import wire_names
@@ -64,7 +70,15 @@ def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
     body: dict[str, Any] = {"model": model}
     if instructions := instructions_of(call.messages, wish_of(call.answer_format) if is_wish else "", quirks):
         body["instructions"] = instructions
-    body["input"] = items_of(call.messages, Writing(names, model, quirks))
+    items = items_of(call.messages, Writing(names, model, quirks))
+    if (
+        call.answer_format == "json"
+        and not is_wish
+        and not speaks_of_json(m for m in call.messages if m.role == "user")
+    ):
+        # Refused unless the input speaks of JSON; the instructions do not count.
+        items.insert(0, said_by("system", wish_of("json")))
+    body["input"] = items
     if call.max_output_tokens is not None:
         body["max_output_tokens"] = max(call.max_output_tokens, _LEAST_OUTPUT_TOKENS)
     reasoning = _reasoning(call, model, quirks)

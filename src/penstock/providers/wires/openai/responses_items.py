@@ -47,8 +47,7 @@ def instructions_of(messages: Sequence[Message], wish: str, quirks: Quirks) -> s
 
 def items_of(messages: Sequence[Message], writing: Writing) -> list[Item]:
     items: list[Item] = []
-    results = results_of(messages)
-    for message in messages:
+    for at, message in enumerate(messages):
         match message.role:
             case "system":
                 if items and not writing.quirks.merge_system:
@@ -57,16 +56,20 @@ def items_of(messages: Sequence[Message], writing: Writing) -> list[Item]:
                 pass  # written after the call that it answers
             case "assistant":
                 items.extend(_assistant(message, writing))
-                items.extend(_results(message.tool_calls, results, writing.quirks))
+                items.extend(_results(message.tool_calls, results_of(messages, at), writing.quirks))
             case _:
                 items.append(_message("user", message.content, writing.quirks))
     return items
 
 
+def said_by(role: str, content: str | list[Item]) -> Item:
+    return {"type": "message", "role": role, "content": content}
+
+
 def _message(role: str, content: str | Sequence[Part], quirks: Quirks) -> Item:
     if isinstance(content, str) or all(isinstance(part, Text) for part in content):
-        return {"type": "message", "role": role, "content": plain(content)}
-    return {"type": "message", "role": role, "content": [_part(part, quirks) for part in content]}
+        return said_by(role, plain(content))
+    return said_by(role, [_part(part, quirks) for part in content])
 
 
 def _part(part: Part, quirks: Quirks) -> Item:
@@ -132,7 +135,7 @@ def _call(call: ToolCall, writing: Writing) -> Item:
     return {"type": "function_call", "call_id": call.id, "name": name, "arguments": call.arguments or "{}"}
 
 
-def _results(calls: Iterable[ToolCall], results: Mapping[str | None, Message], quirks: Quirks) -> Iterable[Item]:
+def _results(calls: Iterable[ToolCall], results: Mapping[str, Message], quirks: Quirks) -> Iterable[Item]:
     """One for each call, in their order; results without a call are left out."""
     for call in calls:
         result = results.get(call.id)

@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from penstock.providers.base import Usage
 from penstock.providers.json_text import encode_json
 
+_MOST = 10**12
+"""More tokens than any call has: a count beyond is no count, and would not fit where it is kept."""
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+
 
 class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class PlainUsage(msgspec.Struct, gc=False):
     """A usage object as OpenAI itself writes it. One that does not decode as this is read by `usage_of`."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: _Count
+    completion_tokens: _Count
     prompt_tokens_details: _Details | None = None
     completion_tokens_details: _Details | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -30,18 +35,16 @@ class PlainUsage(msgspec.Struct, gc=False):
     cost: int | float | str | None = None
 
     def neutral(self) -> Usage | None:
-        """None when a count is negative, or one that only a relative of OpenAI sends is there."""
-        if self.prompt_tokens < 0 or self.completion_tokens < 0:
-            return None
+        """None when a count that only a relative of OpenAI sends is there."""
         if (self.prompt_cache_hit_tokens or self.num_cached_tokens or self.cached_tokens) or self.reasoning_tokens:
             return None
         prompt, completion = self.prompt_tokens_details or _NO_DETAILS, self.completion_tokens_details or _NO_DETAILS
         return Usage(
             input_tokens=self.prompt_tokens,
             output_tokens=self.completion_tokens,
-            cache_read_tokens=max(prompt.cached_tokens or 0, 0),
-            cache_write_tokens=max(prompt.cache_write_tokens or 0, 0),
-            reasoning_tokens=max(completion.reasoning_tokens or 0, 0),
+            cache_read_tokens=prompt.cached_tokens or 0,
+            cache_write_tokens=prompt.cache_write_tokens or 0,
+            reasoning_tokens=completion.reasoning_tokens or 0,
             upstream_cost=cost_of(self.cost),
         )
 
@@ -50,8 +53,8 @@ _NO_DETAILS = _Details()
 
 
 def usage_of(reported: Any) -> Usage | None:
-    """Read a `usage` object; None when it is not one, or has no counts (`spec/providers.md` 2.4)."""
-    if not isinstance(reported, dict) or not ("prompt_tokens" in reported or "completion_tokens" in reported):
+    """Read a `usage` object; None when it is not one, or has no counts that can be (`spec/providers.md` 2.4)."""
+    if not _counts(reported, "prompt_tokens", "completion_tokens"):
         return None
     prompt = _details(reported, "prompt_tokens_details")
     completion = _details(reported, "completion_tokens_details")
@@ -73,7 +76,7 @@ def usage_of(reported: Any) -> Usage | None:
 
 def responses_usage_of(reported: Any) -> Usage | None:
     """The same for the Responses surface, whose counts have names of their own."""
-    if not isinstance(reported, dict) or not ("input_tokens" in reported or "output_tokens" in reported):
+    if not _counts(reported, "input_tokens", "output_tokens"):
         return None
     given, made = _details(reported, "input_tokens_details"), _details(reported, "output_tokens_details")
     return Usage(
@@ -113,6 +116,13 @@ def mismatched(usage: Usage, reported: Any) -> bool:
     return bool(total) and abs(total - usage.input_tokens - usage.output_tokens) > total * 0.02
 
 
+def _counts(reported: Any, given: str, made: str) -> bool:
+    """Whether at least one of the two is there, and neither is absurd: then a guess is better."""
+    if not isinstance(reported, dict) or not (given in reported or made in reported):
+        return False
+    return all((_number(reported.get(name)) or 0) <= _MOST for name in (given, made))
+
+
 def _details(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     details = reported.get(name)
     return details if isinstance(details, dict) else {}
@@ -123,18 +133,23 @@ def _first(*values: Any) -> int:
 
 
 def _count(value: Any) -> int:
-    """A count that may be a float or text; nonsense and negative numbers are 0."""
+    """A count that may be a float or text; nonsense, negative and absurd numbers are 0."""
+    number = _number(value)
+    return number if number is not None and 0 <= number <= _MOST else 0
+
+
+def _number(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return 0
+        return None
     try:
-        return max(int(value), 0)
+        return int(value)
     except (ValueError, OverflowError):
-        return 0
+        return None
 
 
 def visible_chars(delta: Mapping[str, Any]) -> int:
     """How much of a message or delta the caller gets to see, for an estimate."""
-    shown = (delta.get("content"), delta.get("refusal"), delta.get("tool_calls"))
+    shown = (delta.get("content"), delta.get("refusal"), delta.get("tool_calls"), delta.get("function_call"))
     return sum(map(_chars, shown)) + _chars(delta.get("reasoning_content") or delta.get("reasoning"))
 
 

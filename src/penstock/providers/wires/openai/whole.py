@@ -110,6 +110,8 @@ class RelayWhole:
             raise failure
         if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
             raise shape_mismatch("a document without choices", document)
+        if not any(isinstance(choice, dict) and choice for choice in answer["choices"]):
+            raise truncated(empty=True)
         visible = self._look(answer["choices"])
         self.usage = usage_of(reported_usage(answer)) or estimated(self._sent_bytes, visible)
         return body
