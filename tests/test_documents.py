@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -24,7 +25,10 @@ from penstock.providers.document import tables
 from penstock.providers.failures import Failure
 from penstock.providers.transport.base import Limits
 from penstock.settings.variables import VARIABLES
+from tests.service import Service
 
+UNLISTED = {"/v1/models/1", "/v1/api/doc.json"}
+"""A path with a parameter in it, and the list itself."""
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = ROOT / "docs" / "decisions"
@@ -138,12 +142,22 @@ def test_every_code_of_a_failure_exists(page: Path) -> None:
 
 
 @every_page
-def test_every_header_and_path_of_ours_exists(page: Path) -> None:
+def test_every_header_of_ours_exists(page: Path) -> None:
     headers = words_of(page, r"\bX-[A-Z][A-Za-z-]+\b") - {"X-Team"}  # an example of one's own
     assert {name for name in headers if name.lower() not in text_of("src").lower()} == set()
-    paths = words_of(page, r"(?<![\w.])/(?:oai|health|v1/(?:models|conversations))\b[a-z0-9/_-]*")
-    known = text_of("src") + '"/oai/v1/"'
-    assert {path for path in paths if f'"{path}' not in known and path.rpartition("/")[2] not in known} == set()
+
+
+def test_every_path_that_a_page_names_is_served(running_service: Service) -> None:
+    served = httpx.get(f"{running_service.url}/v1/api/doc.json").json()["paths"]
+    named = set.union(*(words_of(page, r"(?<![\w.])/(?:oai/|health|v1/)[a-z0-9/._-]*") for page in PAGES))
+    assert len(named) > 8
+    assert {path for path in named if path not in served and path not in UNLISTED} == set()
+
+
+@every_page
+def test_every_target_of_make_exists(page: Path) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert words_of(page, r"(?<![\w-])make ([a-z]+)") - set(targets) == set()
 
 
 def test_the_errors_that_the_page_explains_are_known_to_the_code_or_its_tests() -> None:
