@@ -519,6 +519,8 @@ def test_the_tool_for_the_answer_stands_beside_the_tools_of_the_caller() -> None
     assert sent["tool_choice"] == {"type": "any"}
     sent = body_of(model="claude-sonnet-4", tools=[LOOK_UP], answer_format=wanted, tool_choice="none")
     assert sent["tool_choice"] == {"type": "tool", "name": "json_response"}
+    sent = body_of(model="claude-sonnet-4", tools=[LOOK_UP], answer_format=wanted, tool_choice="look_up")
+    assert sent["tool_choice"] == {"type": "tool", "name": "look_up"}
 
 
 def test_a_schema_without_a_tool_for_it_becomes_an_instruction() -> None:

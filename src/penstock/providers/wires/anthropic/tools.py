@@ -18,6 +18,9 @@ FORMAT_FIELD = "output_config.format"
 """In `Quirks.dropped`: the model has no structured outputs."""
 
 _MAX_STRICT_TOOLS = 20
+_OPEN = (None, "auto", "none", "required")
+"""The choices that name no tool."""
+
 _JSON_ONLY = "Answer with JSON and nothing else: no words around it, no code fence."
 
 
@@ -89,7 +92,8 @@ def _rooted(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def choice_of(call: Call, names: Mapping[str, str], form: Form) -> dict[str, Any] | None:
     """What `tool_choice` says; None when it goes without saying. For a call that declares tools."""
     choice = call.tool_choice
-    if form.tool is not None:
+    if form.tool is not None and (not call.tools or choice in _OPEN):
+        # With tools of the caller's the model may still choose one of them first.
         must_call = not call.tools or choice == "none"
         written = {"type": "tool", "name": ANSWER_TOOL} if must_call else {"type": "any"}
     elif not call.tools or choice == "none":
