@@ -30,7 +30,13 @@ _MAX_URL_CHARS = 4096
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # Where clouds tell a machine its secrets, at addresses that are not private by themselves. Nothing opens these.
-_METADATA = frozenset(ipaddress.ip_address(one) for one in ("169.254.169.254", "168.63.129.16", "192.0.0.192"))
+_METADATA = frozenset(
+    ipaddress.ip_address(one)
+    for one in (
+        *("169.254.169.254", "fd00:ec2::254", "169.254.170.2", "169.254.170.23", "fd00:ec2::23"),  # AWS, its containers
+        *("168.63.129.16", "192.0.0.192", "100.100.100.200", "fd20:ce::254"),  # Azure, Oracle, Alibaba, Google
+    )
+)
 _UNICAST = ipaddress.ip_network("2000::/3")
 _SPECIAL = tuple(ipaddress.ip_network(one) for one in ("2001::/23", "2001:db8::/32", "3fff::/20", "192.88.99.0/24"))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")

@@ -102,6 +102,11 @@ def with_member(archive: bytes, name: str, content: bytes) -> bytes:
     return written.getvalue()
 
 
+def member_of(archive: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return opened.read(name)
+
+
 def _saved(document: object) -> bytes:
     written = io.BytesIO()
     document.save(written)  # type: ignore[attr-defined]

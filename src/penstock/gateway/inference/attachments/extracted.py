@@ -36,7 +36,10 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
+    """`is_for_now`: another time it may be read, for the reading was ended from outside."""
+
     reason: Reason
+    is_for_now: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True):

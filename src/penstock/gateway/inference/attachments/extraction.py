@@ -41,6 +41,8 @@ class ReadingLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Of the reading process, all of its address space."""
     cpu_s: int = 20
     within_s: float = 30.0
+    place_within_s: float = 30.0
+    """How long a file waits for others to be read."""
     at_a_time: int = 2
     waiting: int = 32
     kept_chars: int = 20_000_000
@@ -78,8 +80,7 @@ class Extraction:
         return found
 
     def _keep(self, key: tuple[bytes, Kind], found: Extracted | Refused) -> None:
-        """Not what was too slow: another time it may be quicker."""
-        if (isinstance(found, Refused) and found.reason == "too_slow") or key in self._kept:
+        if (isinstance(found, Refused) and found.is_for_now) or key in self._kept:
             return
         self._kept[key] = found
         self._kept_chars += _size(found)
@@ -89,20 +90,43 @@ class Extraction:
 
     async def _in_process(self, kind: Kind, data: bytes) -> Extracted | Refused:
         if self._waiting >= self._limits.waiting:
-            raise ReadingBusy(
-                "Too many files are being read at present.", action="Try again in a moment.", retry_after_s=5
-            )
+            raise _busy()
         self._waiting += 1
         try:
-            async with self._places:
+            await self._take_place()
+            try:
                 return await self._read(kind, data)
+            finally:
+                self._places.release()
         finally:
             self._waiting -= 1
+
+    async def _take_place(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.place_within_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise _busy() from error
 
     async def _read(self, kind: Kind, data: bytes) -> Extracted | Refused:
         limits = self._limits
         self.processes_started += 1
-        process = await asyncio.create_subprocess_exec(
+        process = await _started(kind, limits)
+        try:
+            async with asyncio.timeout(limits.within_s):
+                answer = await _exchange(process, data, most_bytes=limits.text_chars * 6 + 4096)
+                status = await process.wait()
+        except TimeoutError:
+            return Refused("too_slow", is_for_now=True)
+        finally:
+            await asyncio.shield(_ended(process))
+        return _understood(answer, status)
+
+
+async def _started(kind: Kind, limits: ReadingLimits) -> asyncio.subprocess.Process:
+    """Raises ReadingBusy when the machine has no room for another process."""
+    try:
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", _CHILD),
             *(kind, str(limits.text_chars), str(limits.memory_bytes), str(limits.cpu_s)),
             stdin=asyncio.subprocess.PIPE,
@@ -111,15 +135,12 @@ class Extraction:
             cwd="/",
             env=_environment(),
         )
-        try:
-            async with asyncio.timeout(limits.within_s):
-                answer = await _exchange(process, data, most_bytes=limits.text_chars * 6 + 4096)
-                status = await process.wait()
-        except TimeoutError:
-            return Refused("too_slow")
-        finally:
-            await asyncio.shield(_ended(process))
-        return _understood(answer, status)
+    except OSError as error:
+        raise _busy() from error
+
+
+def _busy() -> ReadingBusy:
+    return ReadingBusy("Too many files are being read at present.", action="Try again in a moment.", retry_after_s=5)
 
 
 async def _exchange(process: asyncio.subprocess.Process, data: bytes, most_bytes: int) -> bytes:
@@ -152,7 +173,7 @@ def _understood(answer: bytes, status: int) -> Extracted | Refused:
     try:
         outcome = _outcome.decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return Refused(_reason_of(status))
+        return Refused(_reason_of(status), is_for_now=True)
     return outcome.extracted or Refused(outcome.refused or "broken")
 
 
