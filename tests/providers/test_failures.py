@@ -272,9 +272,20 @@ def test_each_kind_says_what_may_be_tried_next(
     assert policy == (other_key, other_backend, same_key, effect)
 
 
-def test_a_provider_that_forbids_retries_is_obeyed() -> None:
-    failure = classify(429, [(b"x-should-retry", b"false")], openai())
+@pytest.mark.parametrize("status", [429, 500, 503, 529])
+def test_a_provider_that_forbids_retries_is_obeyed(status: int) -> None:
+    failure = classify(status, [(b"x-should-retry", b"false")], openai())
     assert [failure.other_key, failure.other_backend, failure.same_key_once] == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "invalid x-api-key"), (403, "no"), (402, "pay"), (400, "Your credit balance is too low")],
+)
+def test_a_refused_key_is_replaced_also_where_the_provider_forbids_to_try_it_again(status: int, words: str) -> None:
+    failure = classify(status, [(b"x-should-retry", b"false")], openai(words))
+    assert failure.other_key
+    assert not failure.same_key_once
 
 
 def test_a_request_over_the_allowance_of_a_minute_says_nothing_about_the_key() -> None:
@@ -534,7 +545,7 @@ def test_every_broken_exchange_keeps_its_word_and_has_an_explanation(name: str, 
     [
         ("first_byte", 180.0, "LLM_TIMEOUT_MS=180000", TimedOut),
         ("idle", 90.0, "LLM_IDLE_TIMEOUT_MS=90000", TimedOut),
-        ("total", 300.0, "STREAM_MAX_SECONDS=300", TimedOut),
+        ("total", 300.0, "timeouts.totalMs=300000", TimedOut),
         ("connect", 10.0, "LLM_CONNECT_TIMEOUT_MS=10000", Unreachable),
     ],
 )

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from penstock.errors import UpstreamError
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import Exchange, ProviderConfig, Quirks, Reader, Usage, Wire
 from penstock.providers.failures import (
     CredentialsRefused,
@@ -24,7 +25,7 @@ from penstock.providers.failures import (
     UpstreamNotFound,
 )
 from penstock.providers.media.whole import WholeReader, json_object
-from penstock.providers.provider import Attempts, Provider
+from penstock.providers.provider import Provider
 
 PATIENCE_S = 20.0
 """A list comes at once or not at all."""

@@ -50,7 +50,12 @@ def _catalog(first: Upstream, second: Upstream) -> dict[str, str]:
         "a": {**compatible, "baseUrl": first.url, "apiKeys": ["sk-only-key-of-a"]},
         "b": {**compatible, "baseUrl": second.url, "apiKeys": ["sk-only-key-of-b"]},
         "no-v1": {**compatible, "baseUrl": first.url.removesuffix("/v1")},
-        "quick": {**compatible, "baseUrl": first.url, "timeouts": {"firstTokenMs": 500, "totalMs": 1500}},
+        "quick": {
+            **compatible,
+            "baseUrl": first.url,
+            "apiKeys": ["sk-only-key-of-quick"],
+            "timeouts": {"firstTokenMs": 500, "totalMs": 1500},
+        },
         "nobody": {**compatible, "baseUrl": f"http://127.0.0.1:{free_port()}/v1"},
     }
     models = [{"id": "keys", "provider": "two-keys"}]
@@ -262,6 +267,40 @@ def test_s045_a_provider_that_asks_for_a_second_gets_it_and_the_call_succeeds(ho
     assert response.status_code == 200, response.text
     line = json.loads(house.wait_for_log('"statusCode":200'))
     assert [one["outcome"] for one in line["tried"]] == ["rate_limited", "rate_limited", "ok"]
+
+
+def busy_for(seconds: int) -> Status:
+    return Status(429, {"error": {"message": "Rate limit reached"}}, (("retry-after", f"{seconds}"),))
+
+
+@pytest.mark.parametrize("other", [busy_for(60), Status(500, {"error": {"message": "oops"}})])
+def test_s045_a_backend_that_is_free_in_a_second_is_waited_for_when_the_others_are_not(
+    house: Service, second: Upstream, other: Status
+) -> None:
+    house.upstream.plays(busy_for(1))
+    second.always_plays(other)
+    response = ask(house, "shared")
+    assert response.status_code == 200, response.text
+    assert len(house.upstream.chats) == 2
+
+
+def test_s045_of_several_backends_that_rest_the_caller_is_told_the_shortest_wait(
+    house: Service, second: Upstream
+) -> None:
+    house.upstream.plays(busy_for(60))
+    second.plays(busy_for(30))
+    for _ in range(2):
+        response = ask(house, "shared")
+        assert response.status_code == 429
+        assert 20 <= int(response.headers["retry-after"]) <= 30
+    assert (len(house.upstream.chats), len(second.chats)) == (1, 1)
+
+
+def test_s045_nobody_waits_longer_than_a_call_may_take(house: Service) -> None:
+    house.upstream.plays(busy_for(3))
+    response = ask(house, "quick/m")
+    assert response.status_code == 429
+    assert len(house.upstream.chats) == 1
 
 
 def test_the_metric_log_shows_both_attempts_when_a_backend_dies_before_its_first_token(

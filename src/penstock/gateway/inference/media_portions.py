@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from penstock.gateway.identity.caller import Caller
+from penstock.gateway.inference.openai_chunks import summed
 from penstock.gateway.inference.service import CallRecord, Inference
-from penstock.providers.base import Quirks, Usage, Wire
+from penstock.providers.base import Quirks, Wire
 from penstock.providers.media.plans import Plan, Portion
 
 T = TypeVar("T")
@@ -75,12 +76,4 @@ async def _one(
 def _add(record: CallRecord, more: CallRecord) -> None:
     record.attempts += more.attempts
     record.tried = (*record.tried, *more.tried)
-    if more.usage is not None:
-        before = record.usage or Usage()
-        record.usage = Usage(
-            input_tokens=before.input_tokens + more.usage.input_tokens,
-            output_tokens=before.output_tokens + more.usage.output_tokens,
-            cache_read_tokens=before.cache_read_tokens + more.usage.cache_read_tokens,
-            reasoning_tokens=before.reasoning_tokens + more.usage.reasoning_tokens,
-            estimated=before.estimated or more.usage.estimated,
-        )
+    record.usage = summed([usage for usage in (record.usage, more.usage) if usage is not None])

@@ -12,7 +12,6 @@ from penstock.gateway.inference.openai_chunks import summed
 from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_translation import AnotherChoice, Asked, Relayed
 from penstock.gateway.inference.service import CallRecord, Inference, Served
-from penstock.providers.base import Usage
 
 Relay = Callable[[Served[bytes]], Coroutine[Any, Any, None]]
 
@@ -24,6 +23,7 @@ class Choices:
     """
 
     def __init__(self, first: Served[bytes], asked: Asked, record: CallRecord) -> None:
+        self._first = first
         self._served = [first]
         self._asked = asked
         self._record = record
@@ -57,7 +57,7 @@ class Choices:
     async def stream(self, relay: Relay) -> bytes:
         """Relay all at a time; what follows when all are complete. Raises UpstreamError when one of them fails."""
         await _all(relay(served) for served in self._served)
-        return self._asked.end_of_stream(self._usages())
+        return self._asked.end_of_stream([served.answer.reader.estimate() for served in self._served])
 
     async def whole(self) -> bytes:
         async def read(served: Served[bytes]) -> None:
@@ -67,15 +67,14 @@ class Choices:
         await _all(read(served) for served in self._served)
         readers = [cast(TranslatedWhole, served.answer.reader) for served in self._served]
         readers.sort(key=lambda reader: reader.index)
-        return self._asked.together(readers, self._usages())
+        return self._asked.together(readers, [reader.estimate() for reader in readers])
 
     def close(self) -> None:
         for served in self._served:
             served.close()
-        self._record.usage = summed(self._usages())
-
-    def _usages(self) -> list[Usage]:
-        return [served.answer.reader.estimate() for served in self._served]
+        # Those that were given up before they began have cost something too.
+        others = [record.usage for record in self._records[1:] if record.usage is not None]
+        self._record.usage = summed([self._first.answer.reader.estimate(), *others])
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

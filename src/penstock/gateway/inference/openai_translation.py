@@ -1,5 +1,6 @@
 """A client's chat request, for whatever wire it meets: relayed where the wire is the client's own, else translated."""
 
+import copy
 from collections.abc import Sequence
 
 import msgspec
@@ -11,7 +12,7 @@ from penstock.gateway.inference.openai_chunks import DONE_FRAME, Envelope, summe
 from penstock.gateway.inference.openai_streaming import TranslatedStream
 from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.gateway.inference.service import CarriesFiles, Prepare, reader_for
-from penstock.providers.base import Exchange, Quirks, Reader, Usage, Wire
+from penstock.providers.base import Call, Exchange, Quirks, Reader, Usage, Wire
 from penstock.providers.wires.openai.relay import RelayStream
 from penstock.providers.wires.openai.request import PATH, ChatRequest
 from penstock.providers.wires.openai.whole import RelayWhole
@@ -41,7 +42,7 @@ class Relayed(CarriesFiles[bytes]):
         if call is self.asked.call:
             return self
         other = Relayed(self._request, self._thoughts)
-        other.asked.call = call
+        other._asked = self.asked.with_call(call)
         other._is_changed = True
         return other
 
@@ -83,7 +84,6 @@ class Asked:
     def __init__(self, request: ChatRequest, thoughts: Thoughts) -> None:
         asked = read_call(request.body, thoughts)
         self.call = asked.call
-        """What is sent. It may be replaced by one whose files are made ready for the model."""
         self._asked = asked
         self._thoughts = thoughts
         self._beyond = request.beyond(KNOWN_FIELDS)
@@ -92,6 +92,13 @@ class Asked:
         self._envelope = Envelope.fresh(request.model)
         self.choices = self._asked.choices
         self.has_tools = request.has_tools
+        self.has_files = request.may_have_files
+
+    def with_call(self, call: Call) -> "Asked":
+        """The same with files that were made ready for one model."""
+        other = copy.copy(self)
+        other.call = call
+        return other
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         call = self.call
@@ -131,7 +138,7 @@ class Asked:
         return self._envelope.whole([answer.choice() for answer in answers], summed(usages))
 
 
-class AnotherChoice:
+class AnotherChoice(CarriesFiles[bytes]):
     """The request once more, for a choice of its own: always translated, whichever wire it meets."""
 
     wire: str | None = _OURS
@@ -141,6 +148,11 @@ class AnotherChoice:
         self._asked = asked
         self._index = index
         self.has_tools = asked.has_tools
+        self.has_files = asked.has_files
+
+    async def prepared(self, prepare: Prepare) -> "AnotherChoice":
+        call = await prepare(self._asked.call)
+        return self if call is self._asked.call else AnotherChoice(self._asked.with_call(call), self._index)
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         return self._asked.exchange(wire, model, quirks)

@@ -4,6 +4,7 @@ It orders the stages; what each stage decides is decided in its own room.
 """
 
 import asyncio
+import math
 import random
 import time
 from abc import ABC, abstractmethod
@@ -18,11 +19,14 @@ from penstock.gateway.catalog.snapshot import Backend
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.inference.attachments.preparing import Attachments
 from penstock.gateway.routing.candidates import Candidate, candidates
+from penstock.http.outbound import Fetched
+from penstock.providers.answer import Answer
+from penstock.providers.attempts import Attempt, Attempts
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
 from penstock.providers.failures import AllKeysResting, Failure, RateLimited
 from penstock.providers.price_list import PriceList
 from penstock.providers.prices import Charge, charge_of
-from penstock.providers.provider import Answer, Attempt, Attempts, Providers
+from penstock.providers.provider import Providers
 from penstock.telemetry.logs import log
 
 Output = TypeVar("Output")
@@ -79,9 +83,8 @@ class Served(Generic[Output]):
 
     def close(self) -> None:
         """Also writes the usage down, as far as it is known."""
-        reader = self.answer.reader
-        self._record.usage = reader.estimate()
         self.answer.close()
+        self._record.usage = self.answer.reader.estimate()
 
 
 Prepare = Callable[[Call], Awaitable[Call]]
@@ -125,20 +128,26 @@ class Inference:
     ) -> Served[Output]:
         """Return when an answer has begun. Until then a failure moves on to the next candidate.
 
-        `record` says who was asked and how often, also when nobody answers. Raises what `routing.candidates` raises,
-        and UpstreamError: the last failure of a candidate that was really asked.
+        `record` says who was asked and how often, also when nobody answers, or the caller goes away meanwhile. Raises
+        what `routing.candidates` raises, and UpstreamError: that of the candidates' failures which says most.
         """
         started = time.perf_counter()
         attempts = Attempts()
+        fetched: dict[str, Fetched] = {}
         found = candidates(self._catalog.current, caller, model, feature, reasoning=reasoning)
         try:
-            answer = await self._first_to_answer(found, translation, attempts, record)
-        except RateLimited as error:
-            # Providers say `in a second or two` all the time; nobody should have to ask again for that.
-            if not _is_short(error) or attempts.left <= 0:
-                raise
-            await asyncio.sleep((error.retry_after_s or 0.0) * random.uniform(1.0, 1.25))
-            answer = await self._first_to_answer(found, translation, attempts, record)
+            try:
+                answer = await self._first_to_answer(found, translation, attempts, record, fetched)
+            except RateLimited as error:
+                # Providers say `in a second or two` all the time; nobody should have to ask again for that.
+                wait_s = (error.retry_after_s or 0.0) * random.uniform(1.0, 1.25)
+                if not _is_short(error) or not attempts.may_go_on(wait_s):
+                    raise
+                await asyncio.sleep(wait_s)
+                answer = await self._first_to_answer(found, translation, attempts, record, fetched)
+        except asyncio.CancelledError:
+            record.usage = attempts.abandoned
+            raise
         record.first_token_s = time.perf_counter() - started
         return Served(answer, record)
 
@@ -148,6 +157,7 @@ class Inference:
         translation: Translation[Output],
         attempts: Attempts,
         record: CallRecord,
+        fetched: dict[str, Fetched],
     ) -> Answer[Output]:
         failure: UpstreamError | None = None
         record.tried = attempts.log
@@ -158,24 +168,25 @@ class Inference:
             try:
                 ready = translation
                 if isinstance(translation, CarriesFiles) and translation.has_files:
-                    ready = await self._prepared(translation, backend)
+                    ready = await self._prepared(translation, backend, fetched)
                 return await self._providers.of(backend.provider).open(backend.upstream_model, ready, attempts)
             except UpstreamError as error:
-                if failure is None or not isinstance(error, AllKeysResting):
-                    failure = error  # what made keys rest says more than that they do
+                failure = error if failure is None else _worth_telling(failure, error)
                 elsewhere = isinstance(error, Failure) and error.other_backend
-                if position == len(found) or attempts.left <= 0 or not elsewhere:
+                if position == len(found) or not attempts.may_go_on() or not elsewhere:
                     raise failure from failure.__cause__
                 log.warning("backend failed, trying the next", backend=candidate.model.slug, reason=error.message)
             finally:
                 record.attempts = attempts.made
         raise AssertionError("candidates are never empty")
 
-    async def _prepared(self, translation: CarriesFiles[Output], backend: Backend) -> Translation[Output]:
+    async def _prepared(
+        self, translation: CarriesFiles[Output], backend: Backend, fetched: dict[str, Fetched]
+    ) -> Translation[Output]:
         attachments = self._attachments
         if attachments is None:
             return cast(Translation[Output], translation)
-        return await translation.prepared(lambda call: attachments.prepared(call, backend.facts))
+        return await translation.prepared(lambda call: attachments.prepared(call, backend.facts, fetched))
 
     async def stream(
         self, caller: Caller, model: str, call: Call, *, feature: str, record: CallRecord
@@ -197,6 +208,19 @@ class Inference:
                     yield delta
         finally:
             served.close()
+
+
+def _worth_telling(before: UpstreamError, now: UpstreamError) -> UpstreamError:
+    """Of two candidates' failures that of which the caller has more: the shorter wait, or what really happened."""
+    waits = [error for error in (before, now) if isinstance(error, RateLimited)]
+    soonest = min(waits, key=_wait_s, default=None)
+    if soonest is not None and (len(waits) == 2 or _is_short(soonest)):
+        return soonest
+    return before if isinstance(now, AllKeysResting) else now
+
+
+def _wait_s(error: RateLimited) -> float:
+    return math.inf if error.retry_after_s is None else error.retry_after_s
 
 
 def _is_short(error: RateLimited) -> bool:

@@ -18,7 +18,7 @@ class Failure(UpstreamError):
     """An UpstreamError of a known kind.
 
     The policy attributes say what may be tried before anything has reached the caller; afterwards nothing may. They
-    are set by the class; single failures narrow them (`x-should-retry: false` forbids all).
+    are set by the class; single failures narrow them (`x-should-retry: false`).
     `message` is the provider's own short sentence, masked; `explanation` and `action` are ours (`explain_for`).
     """
 
@@ -44,10 +44,14 @@ class Failure(UpstreamError):
     """The beginning of the provider's answer, masked; for our log."""
 
     def forbid_retries(self) -> None:
-        self.other_key = self.other_backend = self.same_key_once = False
+        """The provider says that the same again makes no sense. With the key of another account it is not the same."""
+        self.same_key_once = False
+        if type(self).key_effect != "bad":
+            self.other_key = self.other_backend = False
 
     def cleaned(self, secrets: Iterable[str] = ()) -> Self:
-        """This failure, its message on one line, masked and short."""
+        """This failure, its message on one line, masked and short; codes and names of fields are masked as well."""
+        secrets = tuple(secrets)
         # Masked before it is cut: half a key would not be recognised.
         message = mask(well_formed(" ".join(self.message.split())), secrets)
         if len(message) > MAX_MESSAGE_CHARS:
@@ -55,7 +59,14 @@ class Failure(UpstreamError):
         self.message = message
         self.args = (message,)
         self.raw = mask(self.raw, secrets)
+        self.upstream_code = _masked(self.upstream_code, secrets)
+        self.param = _masked(self.param, secrets)
+        self.reason = _masked(self.reason, secrets)
         return self
+
+
+def _masked(word: str | None, secrets: Iterable[str]) -> str | None:
+    return mask(word, secrets) if word else word
 
 
 class CredentialsRefused(Failure, UpstreamRefused):

@@ -57,7 +57,7 @@ _LIMIT_VARIABLES: Mapping[LimitName, str] = {
     "connect": "LLM_CONNECT_TIMEOUT_MS",
     "first_byte": "LLM_TIMEOUT_MS",
     "idle": "LLM_IDLE_TIMEOUT_MS",
-    "total": "STREAM_MAX_SECONDS",
+    "total": "timeouts.totalMs",
 }
 _LIMIT_SENTENCES: Mapping[LimitName, str] = {
     "connect": "ETIMEDOUT: no connection to the provider within {seconds} s ({setting}).",
@@ -75,6 +75,10 @@ _LIMIT_ACTIONS: Mapping[LimitName, str] = {
 }
 
 
+_USUAL_PLACE = "a setting of this service, or `timeouts` of the entry"
+_LIMIT_PLACES: Mapping[LimitName, str] = {"total": "all attempts together have that long, by `timeouts` of the entry"}
+
+
 def timed_out(limit: LimitName, after_s: float, *, detail: str = "", phase: Phase | None = None) -> Failure:
     """A limit has struck: the sentence names it, its variable and its value, and what to do.
 
@@ -82,12 +86,11 @@ def timed_out(limit: LimitName, after_s: float, *, detail: str = "", phase: Phas
     as unavailable, as every other way of not being connected does.
     """
     variable = _LIMIT_VARIABLES[limit]
-    value = f"{after_s:g}" if variable.endswith("_SECONDS") else f"{after_s * 1000:.0f}"
-    message = _LIMIT_SENTENCES[limit].format(seconds=f"{after_s:g}", setting=f"{variable}={value}")
+    message = _LIMIT_SENTENCES[limit].format(seconds=f"{after_s:g}", setting=f"{variable}={after_s * 1000:.0f}")
     kind = Unreachable if limit == "connect" else TimedOut
     failure = kind(
         message,
-        explanation=f"The limit {variable} has struck: a setting of this service, or `timeouts` of the entry."
+        explanation=f"The limit {variable} has struck: {_LIMIT_PLACES.get(limit, _USUAL_PLACE)}."
         + (f" ({detail})" if detail else ""),
         action=_LIMIT_ACTIONS[limit].format(variable=variable),
     )

@@ -39,15 +39,16 @@ class Attachments:
         self._extraction = extraction
         self._limits = limits or FetchLimits()
 
-    async def prepared(self, call: Call, facts: Facts) -> Call:
+    async def prepared(self, call: Call, facts: Facts, fetched: dict[str, Fetched] | None = None) -> Call:
         """`call` as a model of these `facts` can be given it; the same object when nothing has to be done.
 
+        `fetched` keeps what was fetched, by its address, for another model that is asked the same.
         Raises Unsupported, naming the file, with `other_backend` where another model could read it; and what
         `Outbound.fetch` and `Extraction.extract` raise.
         """
         if not any(_needs_work(message, facts) for message in call.messages):
             return call
-        work = _Work(self._outbound, self._extraction, self._limits, facts)
+        work = _Work(self._outbound, self._extraction, self._limits, facts, {} if fetched is None else fetched)
         return msgspec.structs.replace(call, messages=await work.messages(call.messages))
 
 
@@ -67,13 +68,20 @@ def _is_ready(part: Part, facts: Facts) -> bool:
 class _Work:
     """One call on its way to one model."""
 
-    def __init__(self, outbound: Outbound, extraction: Extraction, limits: FetchLimits, facts: Facts) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        extraction: Extraction,
+        limits: FetchLimits,
+        facts: Facts,
+        fetched: dict[str, Fetched],
+    ) -> None:
         self._outbound = outbound
         self._extraction = extraction
         self._limits = limits
         self._facts = facts
-        self._fetched: dict[str, Fetched] = {}
-        self._left_bytes = limits.total_bytes
+        self._fetched = fetched
+        self._left_bytes = limits.total_bytes - sum(len(one.body) for one in fetched.values())
         self._documents = 0
 
     async def messages(self, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -176,7 +184,8 @@ class _Work:
                 "Send fewer, or send their content.",
             )
         places = asyncio.Semaphore(self._limits.at_a_time)
-        outcomes = await asyncio.gather(*(self._fetch(url, places) for url in urls), return_exceptions=True)
+        missing = [url for url in urls if url not in self._fetched]
+        outcomes = await asyncio.gather(*(self._fetch(url, places) for url in missing), return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
