@@ -86,6 +86,8 @@ class Clouds:
             return self._google_metadata(seen)
         if seen.path.startswith(("/latest/", "/container")):
             return self._aws_metadata(seen)
+        if seen.path == "/federation/credentials":
+            return self._aws_sso(seen)
         if seen.path in ("/metadata/identity/oauth2/token", "/msi/token"):
             return self._azure_metadata(seen)
         if seen.method != "POST":
@@ -171,6 +173,14 @@ class Clouds:
         return Reply(
             200, f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{result}</{action}Response>'
         )
+
+    def _aws_sso(self, seen: Seen) -> Reply:
+        if seen.headers.get("x-amz-sso_bearer_token") != "canary-sso":
+            return Reply(401, {"__type": "UnauthorizedException", "message": "Session token not found or invalid"})
+        key_id, secret, token, _ = self._new_aws_keys()
+        ends_at = int((datetime.now(UTC).timestamp() + self.lasts_s) * 1000)
+        keys = {"accessKeyId": key_id, "secretAccessKey": secret, "sessionToken": token, "expiration": ends_at}
+        return Reply(200, {"roleCredentials": keys})
 
     def _new_aws_keys(self) -> tuple[str, str, str, str]:
         token = self.new_token()

@@ -1,6 +1,8 @@
 """The identity that AWS gives a machine: each source, their order, renewal, and what is said without one (S041)."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -156,6 +158,45 @@ async def test_keys_of_the_shared_file(machine: Clouds, opened: Open, transport:
         f"[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = {AWS_SECRET}\n"
     )
     assert await key_id_of(opened(), machine, transport) == "AKIDEXAMPLE"
+
+
+def sso_profile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, token: str, ends_at: str = "2099-01-01T00:00:00Z"
+) -> None:
+    """As `aws sso login` leaves it; the folder of its cache is fixed when botocore is imported."""
+    session = "sso_session = mine\nsso_account_id = 123456789012\nsso_role_name = writer\n"
+    start = "[sso-session mine]\nsso_region = eu-central-1\nsso_start_url = https://mine.awsapps.com/start\n"
+    (folder / "config").write_text(f"[profile work]\n{session}{start}")
+    cache = folder / "sso"
+    cache.mkdir()
+    kept = {"accessToken": token, "expiresAt": ends_at, "startUrl": "https://mine.awsapps.com/start"}
+    (cache / f"{hashlib.sha1(b'mine').hexdigest()}.json").write_text(json.dumps(kept))
+    monkeypatch.setattr("botocore.credentials.SSOProvider._SSO_TOKEN_CACHE_DIR", str(cache))
+    monkeypatch.setattr("botocore.tokens.SSOTokenProvider._SSO_TOKEN_CACHE_DIR", str(cache))
+    monkeypatch.setenv("AWS_PROFILE", "work")
+
+
+async def test_a_login_to_sso_gives_the_keys_of_its_role(
+    machine: Clouds, opened: Open, transport: Transport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sso_profile(tmp_path, monkeypatch, token="canary-sso")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", machine.url)
+    identity = opened()
+    assert await key_id_of(identity, machine, transport) == "ASIAEXAMPLE00001"
+    asked = machine.asked("/federation/credentials")[0]
+    assert asked.query == {"role_name": "writer", "account_id": "123456789012"}
+    assert {one.reveal() for one in identity.secrets} == {AWS_SECRET, f"{CANARY}1"}
+
+
+async def test_s041_a_login_to_sso_that_has_ended_is_named_and_not_replaced_by_the_machine(
+    machine: Clouds, opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sso_profile(tmp_path, monkeypatch, token="canary-sso-of-yesterday")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", machine.url)
+    with pytest.raises(NoUsableKey, match=r"shared files: .*SSO session .*expired") as caught:
+        await opened().authorize(request(machine))
+    assert "canary" not in caught.value.message
+    assert not machine.asked("/latest/")
 
 
 async def test_a_container_gives_its_role(

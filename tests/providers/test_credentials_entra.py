@@ -1,5 +1,6 @@
 """Azure without keys: which identity of the workload is asked for a token, and in which order."""
 
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 from penstock.providers.base import ProviderConfig
 from penstock.providers.credentials.base import Authorizer
 from penstock.providers.credentials.opening import open_authorizers
-from penstock.providers.failures import CredentialsRefused, NoUsableKey
+from penstock.providers.failures import CredentialsRefused, NoUsableKey, Unreachable
 from penstock.providers.transport.base import Origin, Request
 from penstock.providers.transport.drivers import open_transport
 from tests.coordination.clock import MovableClock
-from tests.fakes.clouds import CANARY, Clouds, clouds
+from tests.fakes.clouds import CANARY, Clouds, Reply, clouds
 
 Open = Callable[[], Authorizer]
 
@@ -94,6 +95,44 @@ async def test_app_service_gives_its_identity_until_it_ends(
     assert await token_of(identity) == f"{CANARY}1"
     clock.move(200)
     assert await token_of(identity) == f"{CANARY}2"
+
+
+async def test_a_line_feed_behind_the_header_of_app_service_does_no_harm(
+    machine: Clouds, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{machine.url}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "canary-header\n")
+    assert await token_of(opened()) == f"{CANARY}1"
+
+
+async def test_a_header_of_app_service_that_cannot_be_sent_is_shown_to_nobody(
+    machine: Clouds, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{machine.url}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "canary\nheader")
+    with pytest.raises(Unreachable) as caught:
+        await token_of(opened())
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_an_assertion_that_entra_repeats_is_masked(machine: Clouds, opened: Open, workload: Path) -> None:
+    why = "AADSTS700213: No matching identity for canary-federated."
+    machine.refusals.append(Reply(401, {"error": "invalid_client", "error_description": why}))
+    with pytest.raises(CredentialsRefused, match=r"invalid_client: AADSTS700213: No matching identity for \*\*\*\."):
+        await token_of(opened())
+
+
+@pytest.mark.parametrize("variable", ["AZURE_AUTHORITY_HOST", "IDENTITY_ENDPOINT"])
+@pytest.mark.parametrize("address", ["http://[half", "http://10.0.0.1", "nowhere"])
+async def test_an_identity_is_asked_for_at_no_address_that_others_could_read(
+    opened: Open, workload: Path, monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    monkeypatch.setenv("IDENTITY_HEADER", "canary-header")
+    if variable == "IDENTITY_ENDPOINT":
+        monkeypatch.delenv("AZURE_TENANT_ID")
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(Unreachable, match=r"A token (?:is not|cannot be) asked for"):
+        await token_of(opened())
 
 
 async def test_the_machines_own_identity_comes_last(machine: Clouds, opened: Open) -> None:

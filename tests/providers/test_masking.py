@@ -59,3 +59,10 @@ def test_a_page_of_blanks_is_read_once() -> None:
     """Going back over them would take minutes: the time limit of the tests would strike."""
     text = "Incorrect API key provided" + " " * 100_000
     assert mask(text) == text
+
+
+@pytest.mark.parametrize("end", ["", "…"])
+def test_what_is_left_of_a_secret_where_a_text_was_cut_is_masked_too(end: str) -> None:
+    assert mask(f"The key was canary-of-a-k{end}", ["canary-of-a-key"]) == f"The key was ***{end}"
+    assert mask(f"The key was canar{end}", ["canary-of-a-key"]) == f"The key was canar{end}"
+    assert mask(f"canary-of-a-k of another word{end}", ["canary-of-a-key"]) == f"canary-of-a-k of another word{end}"

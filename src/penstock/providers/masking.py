@@ -28,6 +28,9 @@ _NAMED = re.compile(
 )
 
 
+_CUT = "…"
+
+
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` with every configured secret and everything that has the form of one replaced by `***`.
 
@@ -35,7 +38,16 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     """
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
+            text = _without_half(text.replace(secret, MASK), secret)
     text = _OPENAI_ECHO.sub(rf"\1: {MASK}", text)
     text = _PATTERNS.sub(MASK, text)
     return _NAMED.sub(lambda found: (found[1] or found[2] or found[3]) + MASK, text)
+
+
+def _without_half(text: str, secret: str) -> str:
+    """Texts may have been cut before their secrets were known: what is left of one stands at the end."""
+    end = text.removesuffix(_CUT)
+    for size in range(min(len(secret), len(end)), _SHORTEST_SECRET - 1, -1):
+        if end.endswith(secret[:size]):
+            return end[:-size] + MASK + text[len(end) :]
+    return text

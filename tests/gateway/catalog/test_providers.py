@@ -291,12 +291,25 @@ def test_the_whole_file_of_google_gives_the_account(private_key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://oauth2.googleapis.com/token", "ftp://x", "token", "http://169.254.169.254"]
+    "address",
+    [
+        *("http://oauth2.googleapis.com/token", "ftp://x", "token", "http://169.254.169.254"),
+        *("https://me:canary@x/token", "https://x/to ken", "https://x:99999", "https://[x", "https://x/tökén"),
+    ],
 )
 def test_a_token_is_not_asked_for_where_others_can_read_it(private_key: str, address: str) -> None:
     account = {"clientEmail": "x@y", "privateKey": private_key, "tokenUri": address}
     (problem,) = refusal({"a": {**VERTEX, "credentials": account}})
     assert "tokenUri" in problem.path
+    assert "canary" not in f"{problem}"
+
+
+@pytest.mark.parametrize("kind, version", [("google", "v1beta"), ("vertex", "v1beta1")])
+def test_an_address_of_googles_formats_has_a_version(kind: str, version: str) -> None:
+    found = warnings(catalog({"a": {**EXAMPLES[kind], "baseUrl": "https://relay.example/gemini"}}))
+    assert list(found) == ['PROVIDERS["a"].baseUrl']
+    assert f"has no /{version};" in found['PROVIDERS["a"].baseUrl']
+    assert not warnings(catalog({"a": {**EXAMPLES[kind], "baseUrl": f"https://relay.example/gemini/{version}/"}}))
 
 
 def test_other_google_files_than_those_of_service_accounts_are_refused() -> None:

@@ -25,6 +25,8 @@ _AUTH_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-
 _VERSION_SEGMENT = re.compile(r"/v[0-9][0-9a-z]*(?:/|$)")
 # Vendors whose base address really has no version segment (`spec/providers.md` 10.1).
 _HOSTS_WITHOUT_VERSION = frozenset({"api.deepseek.com", "api.perplexity.ai"})
+_GOOGLES_VERSIONS = {"google": "v1beta", "vertex": "v1beta1"}
+"""What the addresses of these types end in."""
 _DAY_MS = 86_400_000
 
 
@@ -60,6 +62,9 @@ def _read_known(key: str, kind: str, fields: Fields, limits: Limits) -> Provider
         fields.missing("baseUrl", "the address of the server, with its /v1")
     if own_base_url and rules.is_openai_like:
         _check_version(fields, own_base_url)
+    if own_base_url and kind in _GOOGLES_VERSIONS and not _VERSION_SEGMENT.search(own_base_url):
+        version = _GOOGLES_VERSIONS[kind]
+        fields.warn("baseUrl", f"has no /{version}; Google's paths begin behind it.", f"Append /{version}.")
     found = ProviderConfig(
         key=key,
         type=kind,

@@ -17,7 +17,7 @@ from penstock.providers.credentials.aws import AwsSigner
 from penstock.providers.credentials.bearer import bearer, with_headers
 from penstock.providers.credentials.expiring import Expiring, Fetched
 from penstock.providers.credentials.nothing_found import nothing_found
-from penstock.providers.failures import NoUsableKey
+from penstock.providers.failures import NoUsableKey, Unreachable
 from penstock.providers.transport.base import Request
 
 REFRESH_EARLY_S = 600.0
@@ -87,7 +87,7 @@ def _secrets_in(identity: Identity) -> tuple[Secret, ...]:
 
 
 def _load(config: ProviderConfig, region: str) -> Fetched[Identity]:
-    """The keys of the first source that has some. Raises NoUsableKey with all that were tried.
+    """The keys of the first source that has some. Raises NoUsableKey with all that were tried, and Unreachable.
 
     A source that is there and fails ends the search: the identity of the machine below must not stand in for it.
     """
@@ -105,8 +105,29 @@ def _load(config: ProviderConfig, region: str) -> Fetched[Identity]:
                     return _fetched(found, f"{asked} ({method})")
             tried.append((asked, nothing))
     except (BotoCoreError, ClientError, ResponseParserError, OSError, RuntimeError, ValueError, KeyError) as error:
+        if _is_passing(error):
+            raise _unreachable(asked, error) from error
         raise _nothing([*tried, (asked, str(error) or type(error).__name__)], config.key) from error
     raise _nothing(tried, config.key)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whoever gives the keys was not reached, or is busy: that says nothing about the keys."""
+    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or "Throttl" in error.response.get("Error", {}).get("Code", "")
+    return isinstance(error, ConnectionError | HTTPClientError)
+
+
+def _unreachable(source: str, error: Exception) -> Unreachable:
+    return Unreachable(
+        f"AWS credentials could not be fetched ({source}): {error}",
+        explanation="The service that gives keys is busy or was not reached; the model itself was not called.",
+        action="Ask again in a minute. If it stays so, check that this service can reach it, through the entry's "
+        "`proxy` if it has one.",
+    ).cleaned()
 
 
 def _nothing(tried: list[tuple[str, str]], provider_key: str) -> NoUsableKey:

@@ -94,10 +94,10 @@ class EntraAmbient:
 
 def _set(names: tuple[str, ...]) -> tuple[str, ...]:
     """The values of variables that only mean something together. Raises _NotThere with those that are missing."""
-    missing = [name for name in names if not os.environ.get(name)]
-    if missing:
+    found = tuple(os.environ.get(name, "").strip() for name in names)
+    if missing := [name for name, value in zip(names, found, strict=True) if not value]:
         raise _NotThere(f"{', '.join(missing)} not set")
-    return tuple(os.environ[name] for name in names)
+    return found
 
 
 def _client_id() -> dict[str, str]:

@@ -191,6 +191,8 @@ def _exchange_nearby(request: Request, limits: Limits) -> Said:
         raise _unreachable(connect_failure(error, origin.host, origin.port)) from error
     except HTTPException as error:
         raise _unreachable(TransportError("EPROTO", f"{origin.host}:{origin.port}", "headers")) from error
+    except ValueError:  # its text has the header that cannot be sent, which may be a secret
+        raise Unreachable(f"A header for {origin.host}:{origin.port} has characters that no header has.") from None
     finally:
         connection.close()
     found = tuple((name.lower().encode(), value.encode("latin-1")) for name, value in response.getheaders())
