@@ -128,6 +128,15 @@ def test_access_keys_and_accounts_are_called_what_they_are(tmp_path: Path) -> No
     assert BAD not in done.stdout + done.stderr
 
 
+def test_an_address_without_the_path_of_its_type_is_named_where_no_list_is_found(
+    tmp_path: Path, servers: list[MediaServer]
+) -> None:
+    bare = {"type": "google", "apiKeys": [GOOD], "baseUrl": servers[2].url}
+    done = check(tmp_path, {"gemini": bare, "claude": {**bare, "type": "anthropic"}}, [], code=0)
+    assert "the address of the type `google` ends in /v1beta, `baseUrl` does not." in done.stdout
+    assert "`anthropic`" not in done.stdout
+
+
 def test_one_entry_may_be_checked_alone_and_an_unknown_one_is_refused(
     tmp_path: Path, servers: list[MediaServer]
 ) -> None:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
@@ -22,6 +23,7 @@ from penstock.providers.failures import NoUsableKey
 from penstock.providers.listing import Probe, probe, unlisted
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
+from penstock.providers.vendors import base_url_of
 from penstock.settings import load_settings
 from penstock.telemetry.logs import configure_logs
 
@@ -100,10 +102,8 @@ def _print(checked: Checked) -> None:
     print(f"{config.key} ({config.type}, {config.base_url.partition('?')[0]})")
     for one in checked.probes:
         print(f"  {_credential(config, one)}: {_verdict(one)}")
-        if one.failure is not None:
-            sentences = (one.failure.message, one.failure.explanation, one.failure.action)
-            for sentence in filter(None, sentences):
-                print(f"    {sentence}")
+        for sentence in _sentences(config, one):
+            print(f"    {sentence}")
     listed = next((one.listed for one in checked.probes if one.listed is not None), None)
     what = "deployment" if listed is not None and listed.of_deployments else "model"
     for model, nearest in checked.missing.items():
@@ -112,6 +112,15 @@ def _print(checked: Checked) -> None:
         if what == "deployment":
             there = ", ".join(f"`{name}`" for name in listed.names[:10]) if listed is not None else ""
             print(f"    On Azure the `id` in MODELS is the name of the deployment. There is: {there or 'none'}.")
+
+
+def _sentences(config: ProviderConfig, one: Probe) -> list[str]:
+    if one.failure is not None:
+        return [text for text in (one.failure.message, one.failure.explanation, one.failure.action) if text]
+    usual = urlsplit(base_url_of(config.type, dict(config.details))).path
+    if one.listed is None and usual and not urlsplit(config.base_url).path.endswith(usual):
+        return [f"Should calls fail, too: the address of the type `{config.type}` ends in {usual}, `baseUrl` does not."]
+    return []
 
 
 def _credential(config: ProviderConfig, one: Probe) -> str:
