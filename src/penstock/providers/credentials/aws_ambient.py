@@ -113,12 +113,12 @@ def _load(config: ProviderConfig, region: str) -> Fetched[Identity]:
 
 def _is_passing(error: Exception) -> bool:
     """Whoever gives the keys was not reached, or is busy: that says nothing about the keys."""
-    from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+    from botocore import exceptions  # type: ignore[import-untyped]
 
-    if isinstance(error, ClientError):
+    if isinstance(error, exceptions.ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or "Throttl" in error.response.get("Error", {}).get("Code", "")
-    return isinstance(error, ConnectionError | HTTPClientError)
+    return isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError)
 
 
 def _unreachable(source: str, error: Exception) -> Unreachable:
