@@ -156,9 +156,13 @@ async def test_other_spellings_of_this_machine_are_refused(host: str) -> None:
 async def test_metadata_services_stay_closed_whatever_is_allowed() -> None:
     guard = Outbound(allow=["0.0.0.0/0", "::/0"], ports=None)
     assert guard.permits("10.0.0.1")
-    assert not guard.permits("169.254.169.254")
-    assert not guard.permits("::ffff:169.254.169.254")
     assert not guard.permits("no address")
+    for metadata in (
+        *("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fd00:ec2::254"),
+        *("169.254.170.2", "169.254.170.23", "fd00:ec2::23", "100.100.100.200", "fd20:ce::254"),
+        *("168.63.129.16", "192.0.0.192"),
+    ):
+        assert not guard.permits(metadata), metadata
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,57 @@ def test_several_choices_are_streamed_together(there: There) -> None:
         assert mine[-1]["finish_reason"] == "stop"
 
 
+def test_files_are_made_ready_for_every_one_of_several_choices(there: There) -> None:
+    parts = [
+        {"type": "text", "text": "What is this?"},
+        {"type": "file", "file": {"file_data": uri("text/html", b"<h1>Rivers</h1>"), "filename": "a.html"}},
+    ]
+    there.answer(there.body(parts, n=3))
+    read = ["".join(asked.texts) + repr(asked.documents) for asked in there.server.asked]
+    assert len(read) == 3
+    assert all("Rivers" in one for one in read)
+    assert len(set(read)) == 1
+
+
+def test_a_client_that_hangs_up_frees_the_upstream_of_every_choice(there: There) -> None:
+    there.server.always_plays(Slowly(Says(pieces=("word ",) * 200), pause_s=0.05))
+    with httpx.stream(
+        "POST",
+        there.service.url + CHAT,
+        json=there.body(stream=True, n=3),
+        headers=there.service.api_key_headers,
+        timeout=30,
+    ) as response:
+        request_id = response.headers["x-request-id"]
+        next(response.iter_text())
+    eventually(lambda: there.server.cancelled == 3, within_s=5)
+    eventually(lambda: _attempts_logged(there, request_id) == [3])
+
+
+def test_a_client_that_hangs_up_while_choices_wait_leaves_a_guess_of_what_all_have_cost(there: There) -> None:
+    """The first choice has begun, the others say nothing yet."""
+    says = Says(pieces=("word ",) * 200)
+    there.server.plays(Slowly(says, pause_s=0.05), Breaks("stall", -1), Breaks("stall", -1))
+    before = len(there.service.logs)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            there.service.url + CHAT,
+            json=there.body("x" * 400, stream=True, n=3),
+            headers=there.service.api_key_headers,
+            timeout=httpx.Timeout(30, read=1.5),
+        )
+    eventually(lambda: there.server.cancelled == 3, within_s=5)
+    line: dict[str, Any] = {}
+    eventually(lambda: bool(line.update(_aborted(there, before)) or line))
+    assert sorted(one["outcome"] for one in line["tried"]) == ["cancelled", "cancelled", "ok"]
+    assert line["inputTokens"] > 200
+
+
+def _aborted(there: There, before: int) -> dict[str, Any]:
+    lines = there.service.logs[before:]
+    return next((line for line in lines if line.get("outcome") == "client-abort" and "attempts" in line), {})
+
+
 def test_one_choice_that_fails_fails_the_answer(there: There) -> None:
     there.server.plays(Says(), Refuses("invalid_request"))
     assert there.post(there.body(n=2)).status_code == 400

@@ -1,5 +1,6 @@
 """The parts of a call, made ready for the model that is to read them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,7 @@ import pytest
 
 from penstock.gateway.inference.attachments.extraction import Extraction
 from penstock.gateway.inference.attachments.preparing import Attachments, FetchLimits
-from penstock.http.outbound import AddressRefused, FetchFailed, FetchTooLarge, Outbound
+from penstock.http.outbound import AddressRefused, Fetched, FetchFailed, FetchTooLarge, Outbound
 from penstock.providers.base import Audio, Call, Document, Image, Message, Part, ProviderConfig, Text
 from penstock.providers.facts import Facts, facts_of
 from penstock.providers.failures import Unsupported
@@ -274,6 +275,53 @@ async def test_a_call_fetches_only_so_much() -> None:
     async with pictures(ok(PNG + b"x")) as host:
         with pytest.raises(FetchTooLarge):
             await attachments.prepared(call(Image(f"http://127.0.0.1:{host.port}/a")), READS_TEXT)
+
+
+async def test_a_second_model_that_is_asked_the_same_gets_what_was_fetched_for_the_first(
+    attachments: Attachments,
+) -> None:
+    async with pictures(ok(PNG)) as host:
+        asked, fetched = call(Image(f"http://127.0.0.1:{host.port}/a.png")), dict[str, Fetched]()
+        for facts in (READS_TEXT, READS_ALL):
+            (sent,) = parts_of(await attachments.prepared(asked, facts, fetched))
+            assert sent == Image(data_uri(PNG, "image/png"))
+        assert host.connections == 1
+
+
+async def test_what_was_fetched_for_the_first_model_counts_for_the_second() -> None:
+    limits = FetchLimits(total_bytes=len(PNG))
+    attachments = Attachments(Outbound(allow=["127.0.0.0/8"], ports=None), Extraction(), limits)
+    async with pictures(ok(PNG)) as host:
+        pages = [f"http://127.0.0.1:{host.port}/{number}" for number in range(2)]
+        fetched: dict[str, Fetched] = {}
+        await attachments.prepared(call(Image(pages[0])), READS_TEXT, fetched)
+        with pytest.raises(Unsupported, match="together"):
+            await attachments.prepared(call(*map(Image, pages)), READS_TEXT, fetched)
+
+
+async def test_a_caller_who_goes_away_ends_what_is_being_fetched(attachments: Attachments) -> None:
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nsome")
+        asked.set()
+        await wire.gone()
+        gone.set()
+
+    host = await WireServer(script).start()
+    try:
+        fetching = asyncio.create_task(
+            attachments.prepared(call(Image(f"http://127.0.0.1:{host.port}/a.png")), READS_TEXT)
+        )
+        async with asyncio.timeout(10):
+            await asked.wait()
+            fetching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await fetching
+            await gone.wait()
+    finally:
+        await host.close()
 
 
 async def test_a_model_that_neither_sees_nor_hears_says_so_before_it_is_asked(attachments: Attachments) -> None:
