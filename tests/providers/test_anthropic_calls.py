@@ -13,6 +13,7 @@ from penstock.gateway.catalog.documents import Document
 from penstock.gateway.catalog.fields import Notes
 from penstock.gateway.catalog.providers import read_providers
 from penstock.kit.clock import SystemClock
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Call,
     Delta,
@@ -34,7 +35,7 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import ContextTooLong, CredentialsRefused, Overloaded, RateLimited
 from penstock.providers.opening import open_provider_transport
-from penstock.providers.provider import Attempts, Provider, Providers
+from penstock.providers.provider import Provider, Providers
 from penstock.providers.transport.base import Limits
 from penstock.providers.wires.anthropic.wire import WIRE
 from tests.fakes.dialects.anthropic import ANTHROPIC, KEY, VERTEX_ANTHROPIC

@@ -10,6 +10,8 @@ import pytest
 from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
+from penstock.providers.answer import Answer
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Amendment,
     AwsKeys,
@@ -43,7 +45,7 @@ from penstock.providers.failures import (
     explain_for,
 )
 from penstock.providers.opening import open_provider_transport
-from penstock.providers.provider import Answer, Attempts, Provider, Providers
+from penstock.providers.provider import Provider, Providers
 from penstock.providers.wires.bedrock.wire import WIRE
 from tests.fakes.dialects.base import Refusal, RefusalKind
 from tests.fakes.dialects.bedrock import BEDROCK, REGION, secret_of
