@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from penstock.kit.secret import Secret
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import AwsKeys, Call, Exchange, Message, ProviderConfig, Quirks, Reader, Wire
 from penstock.providers.credentials.base import Authorizer
 from penstock.providers.credentials.opening import open_authorizers
 from penstock.providers.failures import CredentialsRefused, NoUsableKey, PermissionRefused
 from penstock.providers.opening import open_provider_transport
-from penstock.providers.provider import Attempts, Provider
+from penstock.providers.provider import Provider
 from penstock.providers.transport.base import Limits, Origin, Request, Transport
 from penstock.providers.transport.drivers import open_transport
 from tests.coordination.clock import MovableClock
@@ -322,7 +323,7 @@ async def test_a_refusal_of_sts_is_quoted_without_secrets(
 
 
 class _Hello:
-    wire = None
+    wire: str | None = None
     has_tools = tools_optional = False
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:

@@ -353,10 +353,10 @@ def test_a_key_that_vertex_refuses_on_the_projects_path_is_tried_on_the_short_on
     body: dict[str, Any],
 ) -> None:
     found = failure(body)
-    assert found.key_effect is None
     amendment = WIRE.amended(found, "gemini-2.5-flash", PLAIN)
     assert amendment is not None
     assert amendment.quirks == Quirks(short_path=True)
+    assert found.key_effect == "bad"  # once there is nothing left to try
     assert WIRE.amended(found, "gemini-2.5-flash", amendment.quirks) is None
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from penstock.errors import UpstreamError
 from penstock.gateway.catalog.private_keys import repaired
 from penstock.kit.secret import Secret
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import Call, Exchange, Message, ProviderConfig, Quirks, Reader, ServiceAccount, Wire
 from penstock.providers.credentials.base import Authorizer
 from penstock.providers.credentials.bearer import Token
@@ -23,7 +24,7 @@ from penstock.providers.credentials.opening import open_authorizers
 from penstock.providers.credentials.token_endpoints import Said
 from penstock.providers.failures import CredentialsRefused, NoUsableKey, Unreachable
 from penstock.providers.opening import open_provider_transport
-from penstock.providers.provider import Attempts, Provider
+from penstock.providers.provider import Provider
 from penstock.providers.transport.base import Origin, Request
 from tests.coordination.clock import MovableClock
 from tests.fakes.clouds import CANARY, Clouds, Reply, clouds
@@ -189,7 +190,7 @@ async def test_a_refused_token_is_dropped_once_for_all_who_had_it(
 
 
 class _Hello:
-    wire = None
+    wire: str | None = None
     has_tools = tools_optional = False
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:

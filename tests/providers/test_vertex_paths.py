@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
+from penstock.providers.answer import Answer
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Call,
     Exchange,
@@ -27,9 +30,10 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import CredentialsRefused, ModelFailed
 from penstock.providers.opening import open_provider_transport
-from penstock.providers.provider import Answer, Attempts, Provider, Providers
+from penstock.providers.provider import Provider, Providers
 from penstock.providers.vendors import VENDORS, base_url_of, wire_for
 from penstock.providers.wires.gemini.signatures import PLACEHOLDER, on_call
+from tests.fakes.elsewhere import Elsewhere
 from tests.fakes.wire_server import Script, Seen, WireServer, chunked, ok
 from tests.fakes.wire_server import Wire as Line
 from tests.providers.gemini_streams import MODEL, TAIL, frame, text
@@ -231,6 +235,41 @@ async def test_a_key_for_the_express_mode_finds_the_short_path_once(
     short = b"/v1beta1/publishers/google/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
     assert [seen.target for seen in server.requests][1:] == [short, short]
     assert all(one.state == "ready" for one in provider.keys.states())
+
+
+async def test_the_short_path_is_that_of_the_global_address(serve: Serve) -> None:
+    server = await serve(answering(lambda seen: EXPRESS if b"/projects/" in seen.target else GOOD))
+    transport = Elsewhere(server.origin)
+    base_url = base_url_of("vertex", PLACE)
+    provider = Provider(msgspec.structs.replace(config(server), base_url=base_url), transport, SystemClock())
+    try:
+        for _ in range(2):
+            assert await ask(provider, "gemini-2.5-flash") == "Hi"
+    finally:
+        await provider.aclose()
+    model = "publishers/google/models/gemini-2.5-flash:streamGenerateContent"
+    express = f"https://aiplatform.googleapis.com/v1/{model}"
+    regional = f"https://europe-west4-aiplatform.googleapis.com{IN_PLACE.decode()}/{model}"
+    assert transport.called == [regional, express, express]
+    assert all(seen.target.endswith(b"?alt=sse") for seen in server.requests)
+    assert [one.state for one in provider.keys.states()] == ["ready"]
+
+
+async def test_a_key_that_is_none_of_googles_is_set_aside_at_once(serve: Serve, providers: Providers) -> None:
+    server = await serve(answering(lambda seen: GOOD if seen.header(b"x-goog-api-key") == b"good-key" else EXPRESS))
+    provider = providers.of(config(server, "google", api_keys=(Secret("bad-key-0001"), Secret("good-key"))))
+    for _ in range(3):
+        assert await ask(provider, "gemini-2.5-flash") == "Hi"
+    sent = [seen.header(b"x-goog-api-key") for seen in server.requests]
+    assert sent == [b"bad-key-0001", b"good-key", b"good-key", b"good-key"]
+
+
+async def test_who_asks_is_a_label_on_vertex_and_nothing_at_google(serve: Serve, providers: Providers) -> None:
+    server = await serve(answering(GOOD))
+    for kind in ("vertex", "google"):
+        await ask(providers.of(config(server, kind)), "gemini-2.5-flash", _Asks(user_ref="Jo"))
+    bodies = [json.loads(seen.body) for seen in server.requests]
+    assert [one.get("labels") for one in bodies] == [{"user": "jo"}, None]
 
 
 async def test_s061_a_key_that_is_refused_on_both_paths_is_the_callers_error(

@@ -47,7 +47,14 @@ _POLICY = re.compile(r"constraints/\w|organi[sz]ation policy", re.IGNORECASE)
 _NO_TOOLS = re.compile(r"function calling is not (?:enabled|supported)", re.IGNORECASE)
 _ABOUT_KEY = frozenset(
     {
-        *("SERVICE_DISABLED", "CONSUMER_SUSPENDED", "CONSUMER_INVALID", "BILLING_DISABLED", "USER_PROJECT_DENIED"),
+        *(
+            "API_KEY_SERVICE_BLOCKED",
+            "SERVICE_DISABLED",
+            "CONSUMER_SUSPENDED",
+            "CONSUMER_INVALID",
+            "BILLING_DISABLED",
+            "USER_PROJECT_DENIED",
+        ),
         *("API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_IP_ADDRESS_BLOCKED", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"),
     }
 )
@@ -123,9 +130,7 @@ def _sorted(failure: Failure, status: int, reason: str | None) -> Failure:
         unsupported = _as(Unsupported, failure)
         unsupported.message = f"The model does not support tools. {message}"
         return unsupported
-    if wants_token(status, message, reason):
-        failure.key_effect = None  # the path may be wrong for this kind of key, not the key (8.2)
-    elif status == 403:
+    if status == 403:
         _judge_key(failure, reason)
     return failure
 
@@ -140,9 +145,6 @@ def _judge_key(failure: Failure, reason: str | None) -> None:
     """A denied permission says `models/x (or it may not exist)`: a name that is mistyped must not cost the key."""
     if reason == "IAM_PERMISSION_DENIED":
         failure.other_key, failure.key_effect = True, None
-    elif reason == "API_KEY_SERVICE_BLOCKED":
-        failure.other_key = True
-        failure.key_effect = None if "aiplatform" in failure.raw else "bad"  # there is a second path (8.2)
     elif reason in _ABOUT_KEY:
         failure.other_key, failure.key_effect = True, "bad"
 
