@@ -64,6 +64,8 @@ BAD = "invalid_request_error"
         (400, refused(BAD, "This workspace is over its spend limit."), CreditExhausted, "spend limit"),
         (400, refused(BAD, "Output blocked by content filtering policy"), ContentFiltered, "Output blocked"),
         (400, refused(BAD, "messages: roles must alternate"), RequestRefused, "roles must alternate"),
+        (400, refused(BAD, "tools.0.name: `invalid api key` is too short"), RequestRefused, "tools.0.name"),
+        (400, refused(BAD, "metadata.user_id: `rate limit` is no id"), RequestRefused, "metadata.user_id"),
         (401, refused("authentication_error", "invalid x-api-key"), CredentialsRefused, "invalid x-api-key"),
         (402, refused("billing_error", "Pay first"), CreditExhausted, "Pay first"),
         (403, refused("permission_error", "Not allowed"), PermissionRefused, "Not allowed"),

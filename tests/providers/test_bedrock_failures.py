@@ -87,6 +87,8 @@ TABLE: list[tuple[int, str, str, type[Failure]]] = [
     (400, "ValidationException", "Output blocked by content filtering policy", ContentFiltered),
     (400, "ValidationException", "This model doesn't support tool use.", Unsupported),
     (400, "ValidationException", "The text field in the ContentBlock object is blank.", RequestRefused),
+    (400, "ValidationException", "toolConfig.tools.0.name: `invalid api key` does not match", RequestRefused),
+    (400, "ValidationException", "requestMetadata: `rate limit` is too long", RequestRefused),
     (400, "ServiceQuotaExceededException", "boom", CreditExhausted),
     (404, "ResourceNotFoundException", "This version has reached the end of its life.", UpstreamNotFound),
     (408, "ModelTimeoutException", "boom", TimedOut),

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.errors import UpstreamError
-from penstock.providers.failures import CredentialsRefused, CreditExhausted, Failure, PermissionRefused, classify
+from penstock.providers.failures import (
+    CredentialsRefused,
+    CreditExhausted,
+    Failure,
+    PermissionRefused,
+    RateLimited,
+    RequestRefused,
+    classify,
+)
 from penstock.providers.json_text import NotJson, encode_json, lenient_json
 from penstock.providers.transport.base import Header
 
@@ -23,8 +31,16 @@ def refusal(status: int, headers: Sequence[Header], body: bytes) -> UpstreamErro
         failure.message = f"{_KEY_REFUSED}; the provider says: {failure.message}"
         failure.cleaned()
     as_sentence(failure)
-    if status == 400 and _error(payload).get("status") == "FAILED_PRECONDITION" and inner is None:
-        return _as_permission(failure)
+    if status != 400:
+        return failure
+    if _error(payload).get("status") == "FAILED_PRECONDITION" and inner is None:
+        # Google says so where a project may not use a model at all: nothing is wrong with the key.
+        refused = _as(PermissionRefused, failure)
+        refused.other_key, refused.key_effect = False, None
+        return refused
+    if isinstance(failure, CredentialsRefused | RateLimited) and failure.upstream_code == "invalid_request_error":
+        # Anthropic has statuses for these: in a 400 such words are the caller's own, repeated.
+        return _as(RequestRefused, failure)
     return failure
 
 
@@ -34,13 +50,12 @@ def as_sentence(failure: Failure) -> None:
         failure.message = f"The provider says: {failure.message}."
 
 
-def _as_permission(failure: Failure) -> Failure:
-    """Google says so where a project may not use a model at all: nothing is wrong with the key."""
-    refused = PermissionRefused(failure.message)
-    refused.upstream_status, refused.upstream_code = failure.upstream_status, failure.upstream_code
-    refused.upstream_request_id, refused.raw = failure.upstream_request_id, failure.raw
-    refused.other_key, refused.key_effect = False, None
-    return refused
+def _as(kind: type[Failure], failure: Failure) -> Failure:
+    """The same refusal as one of another kind."""
+    other = kind(failure.message)
+    other.upstream_status, other.upstream_code = failure.upstream_status, failure.upstream_code
+    other.upstream_request_id, other.raw = failure.upstream_request_id, failure.raw
+    return other
 
 
 def _payload(body: bytes) -> Any:

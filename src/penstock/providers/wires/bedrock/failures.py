@@ -10,7 +10,16 @@ from typing import Any
 
 import msgspec
 
-from penstock.providers.failures import Failure, ModelFailed, PermissionRefused, UpstreamNotFound, classify
+from penstock.providers.failures import (
+    CredentialsRefused,
+    Failure,
+    ModelFailed,
+    PermissionRefused,
+    RateLimited,
+    RequestRefused,
+    UpstreamNotFound,
+    classify,
+)
 from penstock.providers.failures.said import payload_of
 from penstock.providers.json_text import encode_json
 from penstock.providers.transport.base import Header
@@ -134,6 +143,8 @@ def _in_stream(sent: Sent) -> Failure:
 def _classified(sent: Sent, status: int, headers: Sequence[Header], body: bytes) -> Failure:
     meaning = _meaning(sent, status)
     failure = classify(meaning, headers, _with_message(sent, body))
+    if sent.type == "ValidationException" and isinstance(failure, CredentialsRefused | RateLimited):
+        failure = _as_refused_request(failure)
     # A model's own status is what the provider's answer was about; otherwise the answer's own.
     failure.upstream_status = meaning if sent.type in _PASSED_ON and sent.original_status else status
     if isinstance(failure, UpstreamNotFound) and sent.type != "UnknownOperationException" and sent.type:
@@ -145,6 +156,13 @@ def _classified(sent: Sent, status: int, headers: Sequence[Header], body: bytes)
     if sent.type == "ModelNotReadyException":
         failure.explanation = _LOADING
     return _worded(failure, sent)
+
+
+def _as_refused_request(failure: Failure) -> Failure:
+    """AWS has types for keys and limits: in a complaint about a request such words are the caller's own, repeated."""
+    refused = RequestRefused(failure.message)
+    refused.upstream_request_id, refused.raw = failure.upstream_request_id, failure.raw
+    return refused
 
 
 def _meaning(sent: Sent, status: int) -> int:
