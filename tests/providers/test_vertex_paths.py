@@ -33,6 +33,7 @@ from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Provider, Providers
 from penstock.providers.vendors import VENDORS, base_url_of, wire_for
 from penstock.providers.wires.gemini.signatures import PLACEHOLDER, on_call
+from tests.fakes.dialects.google_rules import check_labels
 from tests.fakes.elsewhere import Elsewhere
 from tests.fakes.wire_server import Script, Seen, WireServer, chunked, ok
 from tests.fakes.wire_server import Wire as Line
@@ -270,6 +271,7 @@ async def test_who_asks_is_a_label_on_vertex_and_nothing_at_google(serve: Serve,
         await ask(providers.of(config(server, kind)), "gemini-2.5-flash", _Asks(user_ref="Jo"))
     bodies = [json.loads(seen.body) for seen in server.requests]
     assert [one.get("labels") for one in bodies] == [{"user": "jo"}, None]
+    check_labels(bodies[0]["labels"])
 
 
 async def test_s061_a_key_that_is_refused_on_both_paths_is_the_callers_error(

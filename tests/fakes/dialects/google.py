@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.fakes.dialects.base import Asked, AskedTool, Refusal, RefusalKind, Says
-from tests.fakes.dialects.google_rules import check, in_camel_case, is_third_generation
+from tests.fakes.dialects.google_rules import check, check_labels, in_camel_case, is_third_generation
 from tests.fakes.dialects.vertex_tokens import LOCATION, PROJECT, account_entry, account_of, issued
 
 KEY = "AIzaFakeKeyOfTheFake0001"
@@ -153,7 +153,8 @@ class Vertex(_Generating):
         found = _VERTEX_PATH.fullmatch(target)
         assert found is not None, f"no such path: {target}"
         assert "x-goog-api-key" not in headers, "a key beside a token"
-        return _read(body, headers, found[1], found[2], account_of(headers.get("authorization", "")))
+        credential = account_of(headers.get("authorization", ""))
+        return _read(body, headers, found[1], found[2], credential, at_vertex=True)
 
     def other(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Refusal:
         return issued(method, target, headers, body)
@@ -170,9 +171,13 @@ def _is_chat(method: str, target: str) -> bool:
     return method == "POST" and "enerateContent" in target
 
 
-def _read(body: bytes, headers: Mapping[str, str], model: str, verb: str, credential: str | None) -> Asked:
+def _read(
+    body: bytes, headers: Mapping[str, str], model: str, verb: str, credential: str | None, *, at_vertex: bool = False
+) -> Asked:
     assert headers.get("content-type", "").startswith("application/json"), "content-type"
     sent = in_camel_case(json.loads(body))
+    if at_vertex:
+        check_labels(sent.pop("labels", {}))
     check(sent, model)
     parts = [(content["role"], part) for content in sent["contents"] for part in content["parts"]]
     of_user = [part for role, part in parts if role == "user"]

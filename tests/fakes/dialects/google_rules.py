@@ -40,6 +40,14 @@ def in_camel_case(value: Any) -> Any:
     return {name: one if name in _FREE else in_camel_case(one) for name, one in named.items()}
 
 
+def check_labels(labels: Mapping[str, Any]) -> None:
+    """What only Vertex knows: texts for the bill."""
+    assert len(labels) <= 64, "at most 64 labels"
+    for name, value in labels.items():
+        assert re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", name), f"Invalid label key: {name}"
+        assert re.fullmatch(r"[a-z0-9_-]{0,63}", value), f"Invalid label value: {value}"
+
+
 def check(sent: Mapping[str, Any], model: str) -> None:
     """Raises AssertionError for what the model would refuse."""
     assert (unknown := set(sent) - _FIELDS) == set(), f"Unknown name {sorted(unknown)}: Cannot find field."
