@@ -132,6 +132,9 @@ CONVERTED: list[tuple[dict[str, Any], dict[str, Any] | None]] = [
     ({"type": "object", "properties": {"a": {"type": "array", "items": True}}}, None),
     ({"type": "object", "properties": {}, "required": ["gone"]}, None),
     ({"type": "object", "properties": 7}, None),
+    ({"type": "object", "properties": {"a": {"type": "string", "format": {}}}}, None),
+    ({"type": "object", "properties": {"a": {"type": "string"}}, "required": [{}]}, None),
+    ({"type": "object", "properties": {"a": {"type": ["string", {}]}}, "required": ["a", []]}, None),
 ]
 
 

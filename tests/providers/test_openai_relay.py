@@ -114,6 +114,14 @@ def test_a_call_of_a_legacy_function_is_something_to_see() -> None:
     assert reader.estimate().output_tokens > 0
 
 
+def test_a_stream_whose_first_words_are_parts_is_opened_with_a_role_too() -> None:
+    parts = event({"id": "x", "model": "m", "choices": [{"index": 0, "delta": {"content": [{"text": "Hi"}]}}]}).encode()
+    reader = RelayStream(keep_usage_chunk=True, add_role=True)
+    opening, rest = reader.feed(parts).split(b"\n\n", 1)
+    assert json.loads(opening[6:])["choices"][0]["delta"]["role"] == "assistant"
+    assert rest == parts
+
+
 def test_a_preamble_without_end_goes_out_in_the_end() -> None:
     reader = RelayStream(keep_usage_chunk=True)
     comment = b": " + b"x" * 40_000 + b"\n\n"

@@ -222,6 +222,11 @@ def test_json_without_a_schema_is_spoken_of_in_words(words: str, is_told: bool) 
     assert "json" in str(sent["messages"]).lower()
 
 
+@pytest.mark.parametrize("flavour, wanted, sent", [("mistral", 2, 1.5), ("qwen", 2, 1.99), ("mistral", 0.7, 0.7)])
+def test_a_wish_for_more_warmth_than_a_vendor_has_becomes_the_most(flavour: str, wanted: float, sent: float) -> None:
+    assert body_of(temperature=wanted, quirks=FLAVOURS[flavour])["temperature"] == sent
+
+
 def test_qwens_omni_models_are_told_to_answer_with_text() -> None:
     assert body(Call(messages=[user()]), "qwen3-omni-flash", FLAVOURS["qwen"])["modalities"] == ["text"]
     assert "modalities" not in body(Call(messages=[user()]), "qwen-plus", FLAVOURS["qwen"])

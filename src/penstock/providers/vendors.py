@@ -87,6 +87,7 @@ _MISTRAL = Quirks(
     parallel_tool_calls=True,
     documents="document_url",
     audio="plain",
+    max_temperature=1.5,
     media=MediaQuirks(lacks=frozenset({"images"}), base64_vectors=False),
 )
 _QWEN = Quirks(
@@ -95,6 +96,7 @@ _QWEN = Quirks(
     tool_choices=frozenset({"none", "named"}),
     parallel_tool_calls=True,
     audio="data_uri",
+    max_temperature=1.99,
     asks_for_text=r"qwen[^/]*-omni",
     dropped=frozenset({"frequency_penalty"}),
     media=MediaQuirks(

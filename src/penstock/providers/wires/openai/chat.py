@@ -133,7 +133,7 @@ def _sampling(call: Call, model: str, quirks: Quirks, *, effort: str | None) -> 
     wanted: dict[str, Any] = {}
     if not (quirks.families and is_reasoning(model, effort)):
         wanted = {
-            "temperature": call.temperature,
+            "temperature": _temperature(call.temperature, quirks),
             "top_p": call.top_p,
             "presence_penalty": call.presence_penalty,
             "frequency_penalty": call.frequency_penalty,
@@ -143,6 +143,10 @@ def _sampling(call: Call, model: str, quirks: Quirks, *, effort: str | None) -> 
         wanted["stop"] = list(call.stop[:_MAX_STOPS])
     renamed = dict(quirks.renamed)
     return {renamed.get(name, name): value for name, value in wanted.items() if value is not None}
+
+
+def _temperature(wanted: float | None, quirks: Quirks) -> float | None:
+    return wanted if wanted is None or quirks.max_temperature is None else min(wanted, quirks.max_temperature)
 
 
 def _reasoning(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:

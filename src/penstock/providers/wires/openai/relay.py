@@ -380,11 +380,15 @@ class RelayStream:
         choices = chunk.get("choices")
         if not choices:
             return self._keep_usage_chunk or usage is None or choices is None
+        if self._opened is None:
+            self._opened = encode_json(chunk)
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict):
                 continue
             delta = choice.get("delta")
-            visible = visible_chars(delta) if isinstance(delta, dict) else 0
+            delta = delta if isinstance(delta, dict) else {}
+            self._has_role = self._has_role or isinstance(delta.get("role"), str)
+            visible = visible_chars(delta)
             if visible:
                 self._chars += visible
                 self.begun = self._has_content = True

@@ -82,7 +82,7 @@ def _converted(schema: Any, depth: int) -> dict[str, Any]:
     kept = {name: value for name, value in schema.items() if name not in _NOTES}
     if "$ref" in kept and len(kept) > 1:
         return _beside_reference(kept, depth)
-    if kept.get("format", "date") not in _FORMATS or "(?" in str(kept.get("pattern", "")).replace("(?:", ""):
+    if str(kept.get("format", "date")) not in _FORMATS or "(?" in str(kept.get("pattern", "")).replace("(?:", ""):
         raise _Lost
     if "oneOf" in kept:
         if "anyOf" in kept:
@@ -115,13 +115,13 @@ def _beside_reference(kept: dict[str, Any], depth: int) -> dict[str, Any]:
 def _close_object(kept: dict[str, Any], depth: int) -> None:
     if kept.get("additionalProperties", False) is not False:
         raise _Lost
+    properties = _mapping(kept.get("properties", {}))
     required = _list(kept.get("required", []))
-    properties = {}
-    for name, one in _mapping(kept.get("properties", {})).items():
-        converted = _converted(one, depth + 1)
-        properties[name] = converted if name in required else _nullable(converted)
-    if not set(required) <= set(properties):
+    if not all(isinstance(name, str) and name in properties for name in required):
         raise _Lost
+    needed = frozenset(required)
+    converted = {name: _converted(one, depth + 1) for name, one in properties.items()}
+    properties = {name: one if name in needed else _nullable(one) for name, one in converted.items()}
     kept |= {"properties": properties, "required": list(properties), "additionalProperties": False}
 
 
