@@ -185,7 +185,7 @@ class OpenAIFace:
             kind = "insufficient_quota"
         sentences = (error.message, error.explanation, error.action)
         return {
-            "message": " ".join(text for text in sentences if text),
+            "message": " ".join(_ended(text) for text in sentences if text),
             "type": kind,
             "param": error.param,
             "code": self._codes.get(error.code) or self._upstreams_code(error) or error.code,
@@ -197,6 +197,11 @@ class OpenAIFace:
             return None
         code = error.upstream_code
         return code if code is not None and not code.lower().endswith("error") else None
+
+
+def _ended(text: str) -> str:
+    """A provider's own words may lack the full stop that others follow."""
+    return text if text[-1:] in ".!?…:;" else f"{text}."
 
 
 EDITOR = EditorFace()

@@ -8,7 +8,7 @@ from penstock.telemetry.logs import log
 
 _METHODS = b"GET, POST, PUT, PATCH, DELETE, OPTIONS"
 _HEADERS = b"authorization, content-type, x-editor-version"
-_EXPOSED = b"Retry-After, X-Request-Id, X-Should-Retry, X-Penstock-Attempts"
+_EXPOSED = b"Retry-After, X-Request-Id, X-Should-Retry, X-Penstock-Attempts, X-Warning"
 _MAX_REMEMBERED = 200
 
 

@@ -150,8 +150,8 @@ ENVIRONMENTS_MANAGEMENT_SECRET_KEY = _variable(
     "ENVIRONMENTS_MANAGEMENT_SECRET_KEY",
     "secrets",
     TEXT,
-    "For the management panel and API, which this version does not have yet. Without `SECRETS_ENCRYPTION_KEY`, secrets "
-    "are sealed with what is derived from it. It never signs user tokens.",
+    "Opens `/health/ready?detail`; the panel and the management API that it is also for are not there yet. Without "
+    "`SECRETS_ENCRYPTION_KEY`, secrets are sealed with what is derived from it. It never signs user tokens.",
     secret=True,
 )
 SECRETS_ENCRYPTION_KEY = _variable(

@@ -48,6 +48,12 @@ def test_a_tier_costs_what_it_costs_below_unless_it_says_otherwise() -> None:
     assert (found.tiers[1].rates.input, found.tiers[1].rates.output) == (Decimal(5), Decimal(10))
 
 
+def test_a_tier_that_is_written_right_is_not_warned_of() -> None:
+    price = {"input": "2.5", "output": "10", "tiers": [{"aboveInput": 200_000, "input": "5"}]}
+    found = catalog({"main": OPENAI}, [model(price=price)])
+    assert [problem.path for problem in found.problems if "tiers" in problem.path] == []
+
+
 @pytest.mark.parametrize("rate", ["free", "", "-1", "NaN", "1e400", "0.0000000001", True, [1], -0.5, "1e9"])
 def test_what_is_no_price_is_refused(rate: Any) -> None:
     (problem,) = refusal({"main": OPENAI}, [model(price={"input": rate, "output": 1})])

@@ -379,3 +379,12 @@ def test_equal_texts_give_equal_providers() -> None:
     one, other = (catalog({"a": dict(entry)}).providers["a"] for _ in range(2))
     assert one == other
     assert hash(one) == hash(other)
+
+
+def test_a_misspelt_private_key_is_named_and_no_right_field_is_suspected() -> None:
+    credentials = {"clientEmail": "a@b.iam.gserviceaccount.com", "privateKye": "x", "privateKeyId": "1"}
+    entry = {"type": "vertex", "project": "p", "location": "global", "credentials": credentials}
+    problems = refusal({"v": entry}, [])
+    (missing,) = [problem for problem in problems if problem.message == "is missing."]
+    assert "`privateKye`" in missing.fix
+    assert "privateKeyId" not in missing.fix

@@ -117,7 +117,8 @@ class Fields:
                 self.warn(name, "is not a field of this entry; it is ignored.", fix)
 
     def missing(self, name: str, purpose: str) -> None:
-        near = difflib.get_close_matches(name, self._value, n=1, cutoff=0.8)
+        unknown = [given for given in self._value if given not in self._asked]
+        near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.8)
         hint = f" There is `{near[0]}`; did you mean `{name}`?" if near else ""
         self.refuse(name, "is missing.", f"It is required: {purpose}.{hint}")
 

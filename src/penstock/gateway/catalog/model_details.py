@@ -115,7 +115,7 @@ def _tiers(given: Fields) -> list[Fields]:
     for tier in tiers:
         if not tier.has("aboveInput"):
             tier.missing("aboveInput", "the tokens of input above which the tier holds")
-        for name in _RATES:
+        for name in ("aboveInput", *_RATES):
             tier.raw(name)
         tier.close()
     return tiers

@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.gateway.catalog.fields import Fields, Notes
 from penstock.gateway.catalog.model_details import known_facts, read_facts, read_price
-from penstock.gateway.catalog.provider_types import DEMO, is_served
+from penstock.gateway.catalog.provider_types import DEMO
 from penstock.gateway.catalog.snapshot import Backend, ContextLimits, Model
 from penstock.providers.base import ProviderConfig
 
@@ -115,10 +115,7 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
     if model_id in _AGENT_NAMES:
         message = f"`{model_id}` is the name of the built-in agent, which is what callers get."
         fields.warn("id", message, f"Ask for `{provider_key}/{model_id}`.")
-    backends = _backends(fields, model_id, provider)
-    if backends:
-        facts = known_facts(fields, provider, model_id, given, wants_reasoning=reasoning is True)
-        backends = tuple(msgspec.structs.replace(one, facts=facts, price=price) for one in backends)
+    facts = known_facts(fields, provider, model_id, given, wants_reasoning=reasoning is True)
     return Model(
         slug=f"{provider_key}/{model_id}",
         id=model_id,
@@ -131,18 +128,8 @@ def _read_model(fields: Fields, providers: Mapping[str, ProviderConfig] | None, 
         web_search=web_search is True,
         reasoning=reasoning is True,
         limits=limits,
-        backends=backends,
+        backends=(Backend(provider, model_id, facts=facts, price=price),),
     )
-
-
-def _backends(fields: Fields, model_id: str, provider: ProviderConfig) -> tuple[Backend, ...]:
-    if is_served(provider.type):
-        return (Backend(provider, model_id),)
-    message = (
-        f"The type `{provider.type}` of `{provider.key}` is not served by this version; `{model_id}` cannot answer."
-    )
-    fields.notes.error((*fields.path, "provider"), message, "Use a provider of another type for this model.")
-    return ()
 
 
 def _report_unknown(

@@ -10,7 +10,7 @@ from penstock.gateway.catalog.private_keys import UnusableKey, repaired
 from penstock.kit.secret import Secret
 from penstock.providers.base import AwsKeys, ServiceAccount
 from penstock.providers.credentials.addresses import is_private
-from penstock.providers.vendors import FLAVOURS, VENDORS
+from penstock.providers.vendors import FLAVOURS
 
 DEMO = "demo"
 """The key and the type of the provider that is there when PROVIDERS is not set."""
@@ -21,11 +21,6 @@ _KEY_CHARACTERS = re.compile(r"[!-~]+")
 _IN_OUR_FIELDS = ("clientEmail", "privateKey", "privateKeyId", "tokenUri")
 _IN_GOOGLES_FILE = ("client_email", "private_key", "private_key_id", "token_uri")
 _NAME_IN_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
-
-
-def is_served(kind: str) -> bool:
-    """Whether this version has a wire for the type; the others are accepted and checked."""
-    return kind in VENDORS
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,10 +127,11 @@ def _service_account(credentials: Fields) -> ServiceAccount | None:
         return None
     whole_file = credentials.has("private_key") or kind is not None
     names = _IN_GOOGLES_FILE if whole_file else _IN_OUR_FIELDS
+    # First, so that no misspelt field is taken for one of these.
+    key_id, token_uri = credentials.text(names[2]), credentials.text(names[3])
     email = credentials.required(names[0], "the address of the service account")
     text = credentials.required(names[1], "the private key of the service account")
     key = _private_key(credentials, names[1], text) if text is not None else None
-    key_id, token_uri = credentials.text(names[2]), credentials.text(names[3])
     if token_uri is not None and not is_private(token_uri):
         fix = "Expected https://oauth2.googleapis.com/token, which is also what is used without it."
         credentials.refuse(names[3], "is no address that a token may be asked of.", fix)

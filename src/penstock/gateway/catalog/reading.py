@@ -8,7 +8,7 @@ import msgspec
 from penstock.gateway.catalog.documents import Document, Refused, Source
 from penstock.gateway.catalog.fields import Notes
 from penstock.gateway.catalog.models import demo_model, read_models
-from penstock.gateway.catalog.provider_types import DEMO, is_served
+from penstock.gateway.catalog.provider_types import DEMO
 from penstock.gateway.catalog.providers import demo_provider, read_providers
 from penstock.gateway.catalog.snapshot import Model, Problem, Snapshot
 from penstock.providers.base import ProviderConfig
@@ -53,7 +53,7 @@ def read_catalog(
         problems.insert(0, _nothing_usable(models, about_models, has_providers=providers is not None))
     return Snapshot(
         version=version,
-        providers={key: config for key, config in configs.items() if is_served(config.type)},
+        providers=configs,
         models=found,
         by_name=_names(found),
         problems=tuple(problems),

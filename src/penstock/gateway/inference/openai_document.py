@@ -76,6 +76,11 @@ _ATTEMPTS = {
     "schema": {"type": "integer"},
 }
 
+_WARNING = {
+    "description": "A field that was not sent, because the model refuses it; one header for each.",
+    "schema": _TEXT,
+}
+
 CHAT_OPERATION: Operation = {
     "tags": ["OpenAI"],
     "summary": "Chat completions",
@@ -86,7 +91,7 @@ CHAT_OPERATION: Operation = {
     "responses": {
         "200": {
             "description": "The answer, whole or as a stream.",
-            "headers": {"X-Request-Id": {"schema": _TEXT}, "X-Penstock-Attempts": _ATTEMPTS},
+            "headers": {"X-Request-Id": {"schema": _TEXT}, "X-Penstock-Attempts": _ATTEMPTS, "X-Warning": _WARNING},
             "content": {"application/json": {"schema": _ANSWER}, "text/event-stream": {"schema": _TEXT}},
         },
         **{
