@@ -5,6 +5,7 @@ Keys that were refused stay set aside for minutes, so each way of refusing has a
 
 import base64
 import json
+import ssl
 import tempfile
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from tests.editor.conftest import Tenant
 from tests.fakes.dialects.anthropic import ANTHROPIC, VERTEX_ANTHROPIC
@@ -182,13 +184,22 @@ def _add_call(calls: list[dict[str, Any]], piece: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="session")
-def house() -> Iterator[dict[str, Provided]]:
+def authority() -> trustme.CA:
+    """Whom the service trusts beyond its providers: nothing else in this suite speaks TLS."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def house(authority: trustme.CA) -> Iterator[dict[str, Provided]]:
     with ExitStack() as stack:
         servers = stack.enter_context(serving(*DIALECTS))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         unused = stack.enter_context(running_upstream())
         catalog = _catalog(servers)
-        env = service_env(unused, folder, **catalog, OUTBOUND_ALLOW="127.0.0.0/8")
+        trusted = folder / "authority.pem"
+        authority.cert_pem.write_to_path(str(trusted))
+        more = {"OUTBOUND_ALLOW": "127.0.0.0/8", "SSL_CERT_FILE": str(trusted)}
+        env = service_env(unused, folder, **catalog, **more)
         service = with_tenant(stack.enter_context(start_service(env, unused)))
         tenant = Tenant(service)
         yield {label(server.dialect): Provided(service, tenant, server) for server in servers}
@@ -243,7 +254,7 @@ def provided(request: pytest.FixtureRequest, house: dict[str, Provided]) -> Iter
 
 
 @pytest.fixture(scope="session")
-def picture_url() -> Iterator[str]:
+def picture_url(authority: trustme.CA) -> Iterator[str]:
     """The address of a picture on this machine."""
 
     class Pictures(BaseHTTPRequestHandler):
@@ -257,9 +268,12 @@ def picture_url() -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 8080), Pictures) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 8443), Pictures) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield "http://127.0.0.1:8080/picture.png"
+        yield "https://127.0.0.1:8443/picture.png"
         server.shutdown()
 
 

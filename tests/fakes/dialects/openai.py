@@ -325,6 +325,8 @@ class _Request:
             match part["type"]:
                 case "text":
                     texts.append(part["text"])
+                case "image_url" if is_fetched(self._dialect.kind, part["image_url"]["url"]):
+                    pass
                 case "image_url":
                     self._images.append(data_of(part["image_url"]["url"], "image/"))
                 case "input_audio":
@@ -337,6 +339,11 @@ class _Request:
                 case other:
                     raise AssertionError(f"Invalid content type: {other}")
         return "\n".join(texts)
+
+
+def is_fetched(kind: str, url: str) -> bool:
+    """OpenAI itself fetches what stands behind an address; its relatives want the bytes."""
+    return kind in ("openai", "azure") and url.startswith("https://")
 
 
 def data_of(uri: str, kind: str) -> bytes:

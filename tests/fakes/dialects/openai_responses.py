@@ -284,6 +284,8 @@ class _Request:
             match part["type"]:
                 case "input_text":
                     texts.append(part["text"])
+                case "input_image" if part["image_url"].startswith("https://"):
+                    pass
                 case "input_image":
                     self._images.append(_data(part["image_url"], "image/"))
                 case "input_file":
