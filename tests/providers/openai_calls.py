@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from penstock.kit.secret import Secret
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Call,
     Delta,
@@ -18,7 +19,7 @@ from penstock.providers.base import (
     Translation,
     Wire,
 )
-from penstock.providers.provider import Attempts, Provider
+from penstock.providers.provider import Provider
 from tests.fakes.provider_server import ProviderServer
 
 Output = TypeVar("Output")
