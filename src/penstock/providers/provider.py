@@ -84,9 +84,13 @@ class Provider:
                 key = self.keys.pick()
             except UpstreamError as error:
                 raise first_failure or self._explained(error, None, manner) from None
+            try:
+                exchange = translation.exchange(manner.wire, manner.model, manner.quirks)
+            except UpstreamError as error:  # nothing was sent, and nothing else would be
+                raise self._explained(error, key, manner) from error.__cause__
             begun_at = time.perf_counter()
             try:
-                answer = await self._attempt(key, translation, manner, attempts)
+                answer = await self._attempt(exchange, key, translation, manner, attempts)
             except asyncio.CancelledError:
                 attempts.log.append(self._noted(key, manner, "cancelled", None, begun_at))
                 raise
@@ -122,7 +126,7 @@ class Provider:
         return Attempt(self.config.key, manner.model, key.hint, outcome, status, took_s)
 
     async def _attempt(
-        self, key: Key, translation: Translation[Output], manner: Manner, attempts: Attempts
+        self, exchange: Exchange, key: Key, translation: Translation[Output], manner: Manner, attempts: Attempts
     ) -> Answer[Output]:
         wire, quirks = manner.wire, manner.quirks
 
@@ -130,13 +134,12 @@ class Provider:
             failure = self._broken(error) if isinstance(error, TransportError) else error
             return self._explained(failure, key, manner)
 
-        try:
-            exchange = translation.exchange(wire, manner.model, quirks)
-            request = self._request(exchange, key, manner)
-            if key.authorizer is not None:
+        request = self._request(exchange, key, manner)
+        if key.authorizer is not None:
+            try:
                 request = await key.authorizer.authorize(request)
-        except UpstreamError as error:
-            raise explain(error) from error.__cause__
+            except UpstreamError as error:
+                raise explain(error) from error.__cause__
         dispatched_at = asyncio.get_running_loop().time()
         response: Response | None = None
         reader: Reader[Output] | None = None

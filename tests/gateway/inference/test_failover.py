@@ -269,6 +269,14 @@ def test_s045_a_provider_that_asks_for_a_second_gets_it_and_the_call_succeeds(ho
     assert [one["outcome"] for one in line["tried"]] == ["rate_limited", "rate_limited", "ok"]
 
 
+def test_s054_an_answer_without_end_is_cut_and_names_the_limit(house: Service) -> None:
+    house.upstream.plays(*(Text("word "), Wait(0.3)) * 20)
+    response = ask(house, "quick/m", stream=True)
+    assert "word " in response.text
+    assert "1.5 s (timeouts.totalMs=1500)" in response.text
+    assert "[DONE]" not in response.text
+
+
 def busy_for(seconds: int) -> Status:
     return Status(429, {"error": {"message": "Rate limit reached"}}, (("retry-after", f"{seconds}"),))
 

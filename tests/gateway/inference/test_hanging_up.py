@@ -1,9 +1,12 @@
 """A client that goes away: its upstream is closed, whatever it had sent."""
 
+import base64
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,12 +58,38 @@ def test_a_picture_is_not_guessed_by_its_letters(service: Service) -> None:
     assert 500 < line["inputTokens"] < 2000
 
 
+def test_a_client_that_hangs_up_ends_the_reading_of_its_file(service: Service) -> None:
+    page = base64.b64encode(b"<p>hello</p>" * 900_000).decode()
+    file = {"type": "file", "file": {"file_data": f"data:text/html;base64,{page}", "filename": "a.html"}}
+    before = len(service.logs)
+    with _asked(service, {"model": "one", "messages": [_said([file])]}):
+        _wait_until(lambda: len(_children(service)), 1)
+    _wait_until(lambda: len(_children(service)), 0)
+    line = _line_of(service, before)
+    assert line["attempts"] == 0
+    assert "inputTokens" not in line
+    assert service.upstream.chats == []
+
+
+def _children(service: Service) -> list[str]:
+    threads = Path(f"/proc/{service.process.pid}/task").iterdir()
+    return [child for thread in threads for child in (thread / "children").read_text().split()]
+
+
 def _said(content: object) -> dict[str, object]:
     return {"role": "user", "content": content}
 
 
 def _give_up(service: Service, body: object) -> None:
     """Ask, and hang up when the upstream has been asked."""
+    with _asked(service, body):
+        _wait_until(lambda: len(service.upstream.chats), 1)
+    _wait_until(lambda: service.upstream.cancelled, 1)
+
+
+@contextmanager
+def _asked(service: Service, body: object) -> Iterator[None]:
+    """Hangs up at the end of the block."""
     sent = json.dumps(body).encode()
     head = (
         "POST /oai/v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
@@ -68,8 +97,7 @@ def _give_up(service: Service, body: object) -> None:
     )
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(head.encode() + sent)
-        _wait_until(lambda: len(service.upstream.chats), 1)
-    _wait_until(lambda: service.upstream.cancelled, 1)
+        yield
 
 
 def _line_of(service: Service, before: int) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def house(servers: list[MediaServer]) -> Iterator[Service]:
         ("local", "shared", ["embeddings"]),
         ("mistral", "mistral-embed", ["embeddings"]),
     ]
-    with media_service(providers, models, SSE_KEEPALIVE_SECONDS="0.2") as service:
+    larger = str(27 * 1024 * 1024)
+    with media_service(providers, models, SSE_KEEPALIVE_SECONDS="0.2", MAX_BODY_BYTES=larger) as service:
         yield service
 
 
@@ -433,6 +434,11 @@ def test_a_transcript_is_streamed_byte_for_byte(house: Service, server: MediaSer
         ),
         (b"--x\r\nContent-Disposition: form-data\r\n\r\ngpt-4o\r\n--x--", "multipart/form-data; boundary=x"),
         (b"--x--", "multipart/form-data"),
+        (
+            b'--a"b\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4o\r\n--a"b--',
+            r'multipart/form-data; boundary="a\"b"',
+        ),
+        (b"--" + b"x" * 71 + b"--", "multipart/form-data; boundary=" + "x" * 71),
     ],
 )
 def test_what_is_no_form_with_a_file_is_refused(
@@ -441,6 +447,28 @@ def test_what_is_no_form_with_a_file_is_refused(
     headers = {**house.api_key_headers, "content-type": content_type}
     response = httpx.post(house.url + "/oai/v1/audio/transcriptions", content=content, headers=headers)
     assert response.status_code == 400, response.text
+    assert server.seen == []
+
+
+def _sent_recording(house: Service, size: int) -> httpx.Response:
+    form = {"data": {"model": "main/gpt-4o"}, "files": {"file": ("a.wav", b"R" * size, "audio/wav")}}
+    url = house.url + "/oai/v1/audio/transcriptions"
+    return httpx.post(url, **form, headers=house.api_key_headers, timeout=30)  # type: ignore[arg-type]
+
+
+def test_a_recording_of_25_mib_is_taken_where_requests_may_be_that_large(house: Service, server: MediaServer) -> None:
+    server.plays(as_json({"text": "A long speech."}))
+    assert _sent_recording(house, 25 * 1024 * 1024).json() == {"text": "A long speech."}
+    too_large = _sent_recording(house, 25 * 1024 * 1024 + 1)
+    assert too_large.status_code == 413
+    assert "recording is larger than 26214400 bytes" in too_large.json()["error"]["message"]
+    assert len(server.seen) == 1
+
+
+def test_a_request_that_is_too_large_for_this_service_names_the_setting(house: Service, server: MediaServer) -> None:
+    refused = _sent_recording(house, 28 * 1024 * 1024)
+    assert refused.status_code == 413
+    assert "MAX_BODY_BYTES" in refused.text
     assert server.seen == []
 
 

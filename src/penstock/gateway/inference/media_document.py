@@ -70,7 +70,7 @@ _EDIT = {
 }
 _RECORDING: Mapping[str, Any] = {
     "model": _MODEL,
-    "file": {"description": "At most 25 MiB.", **_FILE},
+    "file": {"description": "At most 25 MiB, in a request of at most `MAX_BODY_BYTES`.", **_FILE},
     "language": {"type": "string", "description": "ISO 639-1; a region is cut off."},
     "prompt": _TEXT,
     "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]},

@@ -1,5 +1,6 @@
 """Multipart forms: read whole, and written again with a part replaced."""
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -9,6 +10,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from penstock.errors import InvalidRequest
 
 _MAX_PARTS = 100
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+"""RFC 2046, 5.1.1. It is written into a header again."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -70,8 +73,8 @@ class Form(msgspec.Struct, frozen=True):
 def read_form(content_type: bytes | None, body: bytes) -> Form:
     """Raises InvalidRequest for what is no multipart form, is cut short, or has more than 100 parts."""
     kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
         raise InvalidRequest(
             "The request needs a multipart form.",
             explanation="Its `Content-Type` is not `multipart/form-data` with a boundary.",

@@ -18,11 +18,12 @@ from penstock.providers.base import (
     Usage,
     Wire,
 )
-from penstock.providers.failures import ContentFiltered
+from penstock.providers.failures import ContentFiltered, shape_mismatch
 from penstock.providers.json_text import encode_json
 from penstock.providers.media.asked import Recording
 from penstock.providers.media.plans import Ask, NotOffered
 from penstock.providers.media.relay import guessed_recording
+from penstock.providers.transport.base import MAX_BODY_BYTES
 
 _WRITE_DOWN = (
     "Write down exactly what is said in this recording, in the language that is spoken. "
@@ -82,8 +83,13 @@ class Heard:
         self._chat = chat
         self._asked = asked
         self._texts: list[str] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> Sequence[bytes]:
+        self._size += len(data)
+        if self._size > MAX_BODY_BYTES:
+            self.failure = shape_mismatch("more than 64 MiB")
+            raise self.failure
         self._take(self._chat.feed(data))
         return ()
 
