@@ -189,6 +189,15 @@ def test_an_output_limit_arrives(provided: Provided) -> None:
     assert (provided.server.asked[0].max_tokens or 0) >= 100
 
 
+@BOTH_WAYS
+def test_a_field_that_a_format_has_no_word_for_is_named(provided: Provided, stream: bool) -> None:
+    answer = provided.ask(seed=7, stream=stream)
+    assert answer.status == 200
+    sent = provided.server.seen[-1].body
+    warned = any("`seed`" in text for text in answer.headers.get_list("x-warning"))
+    assert warned != (b'seed":7' in sent)
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 STATUSES: dict[RefusalKind, set[int]] = {

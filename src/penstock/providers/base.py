@@ -247,6 +247,9 @@ class Wire(Protocol):
 
     name: str
 
+    lacks: frozenset[str]
+    """Fields of a `Call` that the format has no word for: they are left out, and callers are told."""
+
     def request(self, call: Call, model: str, quirks: "Quirks") -> Exchange:
         """A streaming request for `call`. Raises Unsupported for what the format cannot say."""
 

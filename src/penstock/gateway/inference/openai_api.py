@@ -93,7 +93,7 @@ class ChatCompletions:
             if record.attempts:
                 incoming.headers.append((b"x-penstock-attempts", b"%d" % record.attempts))
             for name in relayed.left_out:
-                incoming.headers.append((b"x-warning", f"`{name}` was left out: this model refuses it".encode()))
+                incoming.headers.append((b"x-warning", f"`{name}` was left out: this model does not take it".encode()))
 
     async def _whole(
         self, incoming: Incoming, send: Send, caller: Caller, request: ChatRequest, record: CallRecord

@@ -33,8 +33,8 @@ class Relayed(CarriesFiles[bytes]):
         self._is_changed = False
         self.has_tools = request.has_tools
         self.has_files = request.may_have_files
-        self.left_out: Sequence[str] = ()
-        """The client's fields that were not sent, because the model refuses them."""
+        self.left_out: list[str] = []
+        """The client's fields that were not sent, because the model or its provider's format does not take them."""
 
     async def prepared(self, prepare: Prepare) -> "Relayed":
         """With files that were changed there is nothing left to be relayed: the request is translated."""
@@ -43,6 +43,7 @@ class Relayed(CarriesFiles[bytes]):
             return self
         other = Relayed(self._request, self._thoughts)
         other._asked = self.asked.with_call(call)
+        other.left_out = self.left_out
         other._is_changed = True
         return other
 
@@ -55,8 +56,10 @@ class Relayed(CarriesFiles[bytes]):
 
     def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
         if self._is_translated(wire, quirks):
+            call = self.asked.call
+            self.left_out[:] = sorted(name for name in wire.lacks if getattr(call, name) is not None)
             return self.asked.exchange(wire, model, quirks)
-        self.left_out = self._request.left_out(quirks)
+        self.left_out[:] = self._request.left_out(quirks)
         return Exchange(PATH, self._request.encode(model, quirks))
 
     def _is_translated(self, wire: Wire, quirks: Quirks) -> bool:

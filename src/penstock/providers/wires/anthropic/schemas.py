@@ -79,7 +79,7 @@ def _strict(schema: Any) -> dict[str, Any]:
 def _is_limit(name: str, value: Any) -> bool:
     if name == "minItems":
         return value not in (0, 1)
-    return name in _LIMITS or (name == "format" and value not in _FORMATS)
+    return name in _LIMITS or (name == "format" and str(value) not in _FORMATS)
 
 
 def _held(name: str, value: Any) -> Any:

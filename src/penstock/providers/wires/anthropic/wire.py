@@ -40,6 +40,7 @@ _CACHED = {"type": "ephemeral"}
 
 class Anthropic:
     name = WIRE_NAME
+    lacks: frozenset[str] = frozenset({"seed", "presence_penalty", "frequency_penalty"})
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
         body = encode_json(body_of(call, model, quirks))

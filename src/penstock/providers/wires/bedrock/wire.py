@@ -24,6 +24,7 @@ _WHOLE_HEADERS: tuple[Header, ...] = ((b"accept", b"application/json"),)
 
 class Bedrock:
     name = WIRE_NAME
+    lacks: frozenset[str] = frozenset({"seed", "presence_penalty", "frequency_penalty", "parallel_tool_calls"})
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
         body = encode_json(body_of(call, model, quirks))

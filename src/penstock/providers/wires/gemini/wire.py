@@ -31,6 +31,7 @@ _CHOICES = {"auto": None, "none": "NONE", "required": "ANY"}
 
 class Gemini:
     name = WIRE_NAME
+    lacks: frozenset[str] = frozenset()
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
         return Exchange(PATH, encode_json(_body(call, model, quirks)))

@@ -48,6 +48,7 @@ _GROQ_RAW = re.compile(r"(?:qwen/)?qw(?:en|q)|deepseek-r1")
 
 class OpenAIChat:
     name = WIRE_NAME
+    lacks: frozenset[str] = frozenset()
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
         """Raises Unsupported."""

@@ -33,6 +33,7 @@ _USUAL_LEVELS = ("low", "medium", "high")
 
 class OpenAIResponses:
     name = WIRE_NAME
+    lacks: frozenset[str] = frozenset({"seed", "presence_penalty", "frequency_penalty"})
 
     def request(self, call: Call, model: str, quirks: Quirks) -> Exchange:
         """Raises Unsupported."""
