@@ -329,6 +329,15 @@ def test_the_providers_request_id_and_code_are_kept_for_the_log() -> None:
     assert (failure.upstream_request_id, failure.upstream_code) == ("req_1", "server_error")
 
 
+def test_of_a_refusal_that_repeats_the_request_without_end_the_message_is_found_and_the_request_is_not_shown() -> None:
+    prompt = 'my \\"message\\": \\"canary\\" of a prompt ' * 5_000
+    told = '{"detail":[{"loc":["body"],"msg":"Input should be a \\"list\\"","input":"' + prompt
+    assert classify(422, [], told.encode()).message == 'Input should be a "list"'
+    lost = '{"input":"' + prompt
+    assert "canary" not in classify(422, [], lost.encode()).message
+    assert classify(500, [], b"{oops}").message == "{oops}"
+
+
 def test_a_long_message_is_cut_and_stands_on_one_line() -> None:
     failure = classify(500, [], openai("a \n b\t" + "x" * 1000))
     assert failure.message.startswith("a b x")

@@ -107,11 +107,26 @@ def _validation_error(one: Mapping[str, Any]) -> str:
 
 
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_MESSAGE = re.compile(r'"(?:message|msg|detail)"\s*:\s*("(?:[^"\\]|\\.)*")')
+_MOST_READ = 8 * MAX_MESSAGE_CHARS
 
 
 def plain_text(body: bytes) -> str:
-    text = body[: 8 * MAX_MESSAGE_CHARS].decode("utf-8", "replace").strip()
+    text = body[:_MOST_READ].decode("utf-8", "replace").strip()
+    if text.startswith(("{", "[")):
+        return _message_in_a_piece(text, is_cut=len(body) > _MOST_READ)
     if not text.startswith("<"):
         return text
     title = _TITLE.search(text)
     return f"An HTML page instead of an answer: {title[1].strip()}" if title else "An HTML page instead of an answer"
+
+
+def _message_in_a_piece(text: str, *, is_cut: bool) -> str:
+    """Of JSON that was cut off. Validators repeat the whole request, and none of that is a message."""
+    found = _MESSAGE.search(text)
+    if found is None:
+        return "" if is_cut else text
+    try:
+        return str(lenient_json(found[1].encode()))
+    except NotJson:
+        return found[1]
