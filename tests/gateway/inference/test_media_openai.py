@@ -3,6 +3,7 @@ process."""
 
 import struct
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from openai import BadRequestError, InternalServerError, NotFoundError, OpenAI, 
 from openai._legacy_response import HttpxBinaryResponseContent
 
 from tests.fakes.media_openai import EVENTS, PNG, SOUND, mistral, openai, packed, qwen, relative, vector_of
-from tests.fakes.media_server import MediaServer, Reply, as_json, media_serving
+from tests.fakes.media_server import Asked, MediaServer, Reply, as_json, media_serving
 from tests.gateway.inference.media import KEY, client_of, media_service, metric
 from tests.service import FEATURES, Service
 
@@ -20,15 +21,20 @@ RECORDING = ("speech.wav", b"RIFF of the test \r\n--not-a-boundary\r\n", "audio/
 CLAUDE = {"type": "anthropic", "apiKeys": ["sk-ant-0001"], "baseUrl": "http://127.0.0.1:1"}
 
 
+def slow(asked: Asked) -> Reply | None:
+    time.sleep(0.4)
+    return qwen(asked)
+
+
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[MediaServer]]:
-    with media_serving(openai, relative, qwen, mistral) as found:
+    with media_serving(openai, relative, qwen, mistral, slow) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def house(servers: list[MediaServer]) -> Iterator[Service]:
-    first, other, ten, french = servers
+    first, other, ten, french, late = servers
     providers: dict[str, dict[str, object]] = {
         "main": {"type": "openai", "apiKeys": [KEY], "baseUrl": first.url + "/v1"},
         "azure": {"type": "azure", "apiKeys": ["azure-key-000001"], "baseUrl": first.url, "apiVersion": "2024-10-21"},
@@ -42,6 +48,12 @@ def house(servers: list[MediaServer]) -> Iterator[Service]:
         "local": {"type": "openai-compatible", "baseUrl": other.url + "/v1"},
         "qwen": {"type": "qwen", "apiKeys": ["q-key-00000001"], "baseUrl": ten.url + "/v1"},
         "mistral": {"type": "mistral", "apiKeys": ["m-key-00000001"], "baseUrl": french.url + "/v1"},
+        "slow": {
+            "type": "qwen",
+            "apiKeys": ["q-key-00000001"],
+            "baseUrl": late.url + "/v1",
+            "timeouts": {"firstTokenMs": 1000, "totalMs": 1000},
+        },
     }
     models = [
         ("main", "embed-3", ["embeddings"]),
@@ -57,6 +69,7 @@ def house(servers: list[MediaServer]) -> Iterator[Service]:
         ("qwen", "shared", ["embeddings"]),
         ("local", "shared", ["embeddings"]),
         ("mistral", "mistral-embed", ["embeddings"]),
+        ("slow", "text-embedding-v4", ["embeddings"]),
     ]
     larger = str(27 * 1024 * 1024)
     with media_service(providers, models, SSE_KEEPALIVE_SECONDS="0.2", MAX_BODY_BYTES=larger) as service:
@@ -134,6 +147,20 @@ def test_a_portion_that_fails_fails_the_call(client: OpenAI, servers: list[Media
     servers[2].plays(*[qwen_ten() for _ in range(2)], as_json({"error": {"message": "too odd", "code": "odd"}}, 400))
     with pytest.raises(BadRequestError, match="too odd"):
         client.embeddings.create(model="text-embedding-v4", input=["x"] * 40, encoding_format="float")
+
+
+def test_s054_all_portions_together_have_the_time_of_one_call(
+    house: Service, client: OpenAI, servers: list[MediaServer]
+) -> None:
+    with pytest.raises(InternalServerError, match=r"timeouts\.totalMs=1000") as caught:
+        client.embeddings.create(model="slow/text-embedding-v4", input=["x"] * 200, encoding_format="float")
+    assert caught.value.status_code == 504
+    assert "`slow`" in str(caught.value.body)
+    assert len(servers[4].seen) < 20
+    line = metric(house, caught.value.response.headers["x-request-id"])
+    assert 0 < line["attempts"] < 20
+    assert line["tried"][-1]["outcome"] == "cancelled"
+    assert line["inputTokens"] > 0
 
 
 def qwen_ten() -> Reply:
