@@ -11,10 +11,12 @@ import pytest
 from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
+from penstock.providers.answer import Answer
+from penstock.providers.attempts import Attempts
 from penstock.providers.base import Call, Delta, Exchange, Message, ProviderConfig, Quirks, Reader, TextDelta, Wire
 from penstock.providers.failures import CredentialsRefused, TimedOut, UpstreamNotFound
 from penstock.providers.opening import open_provider_transport
-from penstock.providers.provider import Answer, Attempts, Provider, Providers
+from penstock.providers.provider import Provider, Providers
 from tests.fakes.wire_server import CHUNKED_HEAD, Script, WireServer, chunk, chunked, ok
 from tests.fakes.wire_server import Wire as Line
 
