@@ -4,7 +4,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.errors import UpstreamError
 from penstock.providers.base import (
     Delta,
     Finish,
@@ -20,13 +19,12 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import ModelFailed, shape_mismatch, truncated
 from penstock.providers.json_text import NotJson, encode_json, lenient_json
-from penstock.providers.transport.base import MAX_BODY_BYTES
 from penstock.providers.wires.bedrock import events
 from penstock.providers.wires.bedrock.failures import failure_of_error, failure_of_exception, type_in_body
 from penstock.providers.wires.bedrock.frames import Frame, FrameReader
 from penstock.providers.wires.bedrock.messages import WIRE_NAME
 from penstock.providers.wires.bedrock.tools import json_tool_name
-from penstock.providers.wires.bodies import is_json_body, too_deep
+from penstock.providers.wires.body_reader import BodyReader
 from penstock.providers.wires.estimates import estimated
 from penstock.providers.wires.tool_calls import ToolCalls
 
@@ -67,25 +65,22 @@ class _Thought:
         return {"reasoningContent": {"reasoningText": {"text": "".join(self.text), "signature": self.signature}}}
 
 
-class ConverseReader:
+class ConverseReader(BodyReader):
     """A `Reader` of neutral deltas. Usage and finish come last, at the `metadata` or at the end of the body."""
 
     def __init__(
         self, *, model: str = "", content_type: str = "", tools: Sequence[Tool] = (), sent_bytes: int = 0
     ) -> None:
+        super().__init__(content_type)
         self.begun = False
         self.complete = False
         self.terminated = False
         self.usage: Usage | None = None
         self.finish: FinishReason | None = None
-        self.failure: UpstreamError | None = None
         self._model = model
-        self._content_type = content_type.lower()
         self._sent_bytes = sent_bytes
         self._received_chars = 0
         self._frames = FrameReader()
-        self._document: bytearray | None = None
-        self._sniffed = False
         self._raw_finish: str | None = None
         self._counts: events.Counts | None = None
         self._tools = ToolCalls(tools)
@@ -96,59 +91,14 @@ class ConverseReader:
         self._thoughts: dict[int, _Thought] = {}
         self._sources: set[str] = set()
 
-    def feed(self, data: bytes) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            self._feed(data, deltas)
-        except UpstreamError as error:
-            self._fail(error, deltas)
-        except RecursionError:
-            self._fail(too_deep(), deltas)
-        return deltas
-
-    def end(self) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            if self._document is not None:
-                self._read_document(bytes(self._document), deltas)
-            self._close(deltas)
-        except UpstreamError as error:
-            # There is no later call to raise in: what came in the last bytes is given up for the error.
-            self._fail(error, [])
-        except RecursionError:
-            self._fail(too_deep(), [])
-        return deltas
-
     def estimate(self) -> Usage:
         """Tokens so far, for a call that is given up before its usage came."""
         return self.usage or estimated(self._sent_bytes, self._received_chars)
 
-    def _fail(self, error: UpstreamError, deltas: list[Delta]) -> None:
-        self.failure = error
-        if not deltas:
-            raise error
+    def _end_stream(self, deltas: list[Delta]) -> None:
+        """A frame that was cut off is none."""
 
-    def _feed(self, data: bytes, deltas: list[Delta]) -> None:
-        if not self._sniffed:
-            is_json = is_json_body(data, self._content_type)
-            if is_json is None:
-                return
-            self._sniffed = True
-            if is_json:
-                self._document = bytearray()
-        if self._document is not None:
-            self._document += data
-            if len(self._document) > MAX_BODY_BYTES:
-                raise shape_mismatch("more than 64 MiB")
-            return
+    def _read_stream(self, data: bytes, deltas: list[Delta]) -> None:
         self._frames.feed(data)
         while (frame := self._frames.take()) is not None:
             self._read_frame(frame, deltas)
@@ -178,7 +128,7 @@ class ConverseReader:
                 self._count(_metadata_of(frame.payload).usage)
                 if self.complete:
                     self.terminated = True
-                    self._close(deltas)
+                    self.close(deltas)
             case _:
                 pass  # messageStart says nothing new, and events to come cannot be known
 
@@ -304,7 +254,7 @@ class ConverseReader:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def _close(self, deltas: list[Delta]) -> None:
+    def close(self, deltas: list[Delta]) -> None:
         """The answer is over: give what was held back, then usage and finish. Raises Truncated."""
         reason = self._raw_finish
         if reason is None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from penstock.errors import UpstreamError
-from penstock.kit.sse import SseEvent, SseReader, SseTooLarge
+from penstock.kit.sse import SseEvent
 from penstock.providers.base import Delta, Tool
 from penstock.providers.failures import shape_mismatch, truncated
 from penstock.providers.json_text import NotJson, lenient_json
-from penstock.providers.transport.base import MAX_BODY_BYTES
-from penstock.providers.wires.bodies import DONE, is_json_body, too_deep, unreadable
+from penstock.providers.wires.bodies import DONE, unreadable
+from penstock.providers.wires.body_reader import EventStreamReader
 from penstock.providers.wires.gemini.answer import GeminiAnswer
 from penstock.providers.wires.gemini.failures import event_failure
 from penstock.providers.wires.gemini.frames import Frame, careful_frame, plain_frame
@@ -16,7 +15,7 @@ from penstock.providers.wires.gemini.frames import Frame, careful_frame, plain_f
 _BLANK_LINE = b"\r\n\r\n"
 
 
-class GeminiReader(GeminiAnswer):
+class GeminiReader(GeminiAnswer, EventStreamReader):
     """A `Reader` of neutral deltas. Usage and finish come last, at the end of the body: there is no terminator."""
 
     def __init__(
@@ -29,81 +28,15 @@ class GeminiReader(GeminiAnswer):
         one_call: bool = False,
         stop: Sequence[str] = (),
     ) -> None:
-        super().__init__(model=model, tools=tools, sent_bytes=sent_bytes, one_call=one_call, stop=stop)
-        self._content_type = content_type.lower()
-        self._events = SseReader()
-        self._document: bytearray | None = None
-        self._sniffed = False
+        GeminiAnswer.__init__(self, model=model, tools=tools, sent_bytes=sent_bytes, one_call=one_call, stop=stop)
+        EventStreamReader.__init__(self, content_type)
 
-    def feed(self, data: bytes) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            self._feed(data, deltas)
-        except UpstreamError as error:
-            self._fail(error, deltas)
-        except RecursionError:
-            self._fail(too_deep(), deltas)
-        return deltas
-
-    def end(self) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            if self._document is not None:
-                self._read_document(bytes(self._document), deltas)
-            else:
-                for event in self._events.end():
-                    self._read_event(event, deltas, last=True)
-            if not self.terminated:
-                self.close(deltas)
-        except UpstreamError as error:
-            # Nothing follows the end that could raise later: what came in the last bytes is given up for the error.
-            self._fail(error, [])
-        except RecursionError:
-            self._fail(too_deep(), [])
-        return deltas
-
-    def _fail(self, error: UpstreamError, deltas: list[Delta]) -> None:
-        self.failure = error
-        if not deltas:
-            raise error
-
-    def _feed(self, data: bytes, deltas: list[Delta]) -> None:
-        # Whole events and nothing else are what a read of a stream of tokens brings.
-        if data[-4:] == _BLANK_LINE and self._events.is_between and (frames := _plain_frames(data)) is not None:
-            for frame in frames:
-                self.read_frame(frame, deltas)
-            return
-        if not self._sniffed and not self._sniff(data):
-            return
-        if self._document is not None:
-            self._document += data
-            if len(self._document) > MAX_BODY_BYTES:
-                raise shape_mismatch("more than 64 MiB")
-            return
-        try:
-            events = self._events.feed(data)
-        except SseTooLarge as error:
-            raise shape_mismatch("an event of more than 16 MiB") from error
-        for event in events:
-            self._read_event(event, deltas, last=False)
-            if self.terminated:
-                return
-
-    def _sniff(self, data: bytes) -> bool:
-        is_json = is_json_body(data, self._content_type)
-        if is_json is None:
+    def _read_plain(self, data: bytes, deltas: list[Delta]) -> bool:
+        """Whole events and nothing else are what a read of a stream of tokens brings."""
+        if data[-4:] != _BLANK_LINE or not self._events.is_between or (frames := _plain_frames(data)) is None:
             return False
-        self._sniffed = True
-        if is_json:
-            self._document = bytearray()
+        for frame in frames:
+            self.read_frame(frame, deltas)
         return True
 
     def _read_event(self, event: SseEvent, deltas: list[Delta], *, last: bool) -> None:

@@ -227,7 +227,7 @@ class ChatReader(AnswerReader):
             return "content_filter"
         return "tool_calls" if reason == "stop" and self._tools else reason
 
-    def _close(self, deltas: list[Delta]) -> None:
+    def close(self, deltas: list[Delta]) -> None:
         if self._thinking is not None:
             reasoning, text = self._thinking.end()
             self._give_reasoning(reasoning, deltas)

@@ -248,7 +248,7 @@ class ResponsesReader(AnswerReader):
         is_filtered = self._refused or detail is not None
         self._finish("content_filter" if is_filtered else _CUT_SHORT.get(raw, "stop"), raw, deltas, detail)
 
-    def _close(self, deltas: list[Delta]) -> None:
+    def close(self, deltas: list[Delta]) -> None:
         raise truncated(empty=not self.begun and not self._tools)
 
     def _index_in(self, payload: Mapping[str, Any]) -> int:

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.errors import UpstreamError
-from penstock.kit.sse import SseEvent, SseReader, SseTooLarge
+from penstock.kit.sse import SseEvent
 from penstock.providers.base import (
     Delta,
     Finish,
@@ -20,14 +19,14 @@ from penstock.providers.base import (
 )
 from penstock.providers.failures import shape_mismatch
 from penstock.providers.json_text import NotJson, lenient_json
-from penstock.providers.transport.base import MAX_BODY_BYTES
-from penstock.providers.wires.bodies import DONE, is_json_body, stray_failure, too_deep
+from penstock.providers.wires.bodies import DONE, stray_failure
+from penstock.providers.wires.body_reader import EventStreamReader
 from penstock.providers.wires.estimates import estimated
 from penstock.providers.wires.stops import StopCutter
 from penstock.providers.wires.tool_calls import ToolCalls
 
 
-class AnswerReader:
+class AnswerReader(EventStreamReader):
     """A `Reader` of neutral deltas, but for what one surface calls its events. Usage and finish come last."""
 
     def __init__(
@@ -40,20 +39,16 @@ class AnswerReader:
         sent_bytes: int = 0,
         stop: Sequence[str] = (),
     ) -> None:
+        super().__init__(content_type)
         self.begun = False
         self.complete = False
         self.terminated = False
         self.usage: Usage | None = None
         self.finish: FinishReason | None = None
-        self.failure: UpstreamError | None = None
         self._model = model
-        self._content_type = content_type.lower()
         self._quirks = quirks or Quirks()
         self._sent_bytes = sent_bytes
         self._received_chars = 0
-        self._events = SseReader()
-        self._document: bytearray | None = None
-        self._sniffed = False
         self._tools = ToolCalls(tools)
         self._sources: set[str] = set()
         self._warnings: list[Warning_] = []
@@ -69,78 +64,11 @@ class AnswerReader:
         """A whole answer although a stream was asked for. Raises UpstreamError."""
         raise NotImplementedError
 
-    def _close(self, deltas: list[Delta]) -> None:
-        """The stream is over: give what was held back, then usage and finish. Raises Truncated."""
-        raise NotImplementedError
-
     # --- what is common
-
-    def feed(self, data: bytes) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            self._feed(data, deltas)
-        except UpstreamError as error:
-            self._fail(error, deltas)
-        except RecursionError:
-            self._fail(too_deep(), deltas)
-        return deltas
-
-    def end(self) -> Sequence[Delta]:
-        if self.failure is not None:
-            raise self.failure
-        if self.terminated:
-            return ()
-        deltas: list[Delta] = []
-        try:
-            if self._document is not None:
-                self._read_document(bytes(self._document), deltas)
-                self._end_at_stop(deltas)
-            else:
-                for event in self._events.end():
-                    self._read_event(event, deltas, last=True)
-            if not self.terminated:
-                self._close(deltas)
-        except UpstreamError as error:
-            # There is no later call to raise in: what came in the last bytes is given up for the error.
-            self._fail(error, [])
-        except RecursionError:
-            self._fail(too_deep(), [])
-        return deltas
 
     def estimate(self) -> Usage:
         """Tokens so far, for a call that is given up before its usage came."""
         return self.usage or estimated(self._sent_bytes, self._received_chars)
-
-    def _fail(self, error: UpstreamError, deltas: list[Delta]) -> None:
-        self.failure = error
-        if not deltas:
-            raise error
-
-    def _feed(self, data: bytes, deltas: list[Delta]) -> None:
-        if not self._sniffed:
-            is_json = is_json_body(data, self._content_type)
-            if is_json is None:
-                return
-            self._sniffed = True
-            if is_json:
-                self._document = bytearray()
-        if self._document is not None:
-            self._document += data
-            if len(self._document) > MAX_BODY_BYTES:
-                raise shape_mismatch("more than 64 MiB")
-            return
-        try:
-            events = self._events.feed(data)
-        except SseTooLarge as error:
-            raise shape_mismatch("an event of more than 16 MiB") from error
-        for event in events:
-            self._read_event(event, deltas, last=False)
-            if self.terminated:
-                return
 
     def _read_event(self, event: SseEvent, deltas: list[Delta], *, last: bool) -> None:
         if event.stray is not None and (failure := stray_failure(event)) is not None:
@@ -150,7 +78,7 @@ class AnswerReader:
             return
         if data == DONE:
             self.terminated = True
-            self._close(deltas)
+            self.close(deltas)
             return
         self._read_data(data, event, deltas, last=last)
         self._end_at_stop(deltas)
@@ -161,6 +89,7 @@ class AnswerReader:
         except NotJson as error:
             raise shape_mismatch("a document that is not JSON", body) from error
         self._read_answer(answer, deltas)
+        self._end_at_stop(deltas)
 
     def _text(self, text: str, deltas: list[Delta]) -> None:
         self._received_chars += len(text)
