@@ -271,3 +271,15 @@ def test_a_configuration_shows_no_secret() -> None:
         )
     )
     assert "canary" not in shown
+
+
+async def test_a_key_that_may_not_use_a_model_is_not_asked_again_for_the_same_call(
+    serve: Serve, providers: Providers
+) -> None:
+    page = ok(b"<html><title>Forbidden</title></html>", b"content-type: text/html", status=b"403 X")
+    server = await serve(answering(lambda seen: page))
+    provider = providers.of(config(server, api_keys=(Secret("sk-the-first-key"), Secret("sk-the-other-key"))))
+    with pytest.raises(UpstreamError):
+        await begin(provider)
+    used = [seen.header(b"authorization") for seen in server.requests]
+    assert len(used) == len(set(used)) == 2

@@ -1,7 +1,7 @@
 """Which key of an entry is used next, and which ones are set aside for a while. All in this process's memory."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import msgspec
@@ -58,17 +58,20 @@ class KeyRing:
         self._set_aside = 0
         """How many keys are not `ready`; some of them may have served their time."""
 
-    def pick(self) -> Key:
-        """The next key in turn that is neither bad nor resting. Raises AllKeysResting and NoUsableKey."""
+    def pick(self, without: Container[Key] = ()) -> Key:
+        """The next key in turn that is neither bad nor resting, nor in `without`.
+
+        Raises AllKeysResting and NoUsableKey.
+        """
         at = self._next
-        if not self._set_aside:
+        if not self._set_aside and not without:
             self._next = at + 1 if at + 1 < len(self._keys) else 0
             return self._keys[at]
         self._readmit()
         for _ in self._keys:
             key = self._keys[at]
             at = at + 1 if at + 1 < len(self._keys) else 0
-            if key.state == "ready":
+            if key.state == "ready" and key not in without:
                 self._next = at
                 return key
         raise self._nothing_left()

@@ -77,11 +77,12 @@ class Provider:
         """
         attempts.start(self._limits.total_s)
         first_failure: UpstreamError | None = None
+        refused: set[Key] = set()
         paused = renewed = False
         usual = manner = self._manner_for(model, translation)
         while True:
             try:
-                key = self.keys.pick()
+                key = self.keys.pick(refused)
             except UpstreamError as error:
                 raise first_failure or self._explained(error, None, manner) from None
             try:
@@ -109,6 +110,7 @@ class Provider:
                     manner = other
                 elif _other_key(error):
                     first_failure = first_failure or error
+                    refused.add(key)
                 elif paused or not _same_key_once(error) or not attempts.may_go_on(pause_s := _pause_s(error)):
                     raise
                 else:
