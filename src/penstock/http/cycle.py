@@ -18,6 +18,8 @@ from penstock.telemetry.logs import log
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS = (204, 304)
+_CLOSE = (b"connection", b"close")
+_CHUNKED = (b"transfer-encoding", b"chunked")
 
 
 class Cycle:
@@ -86,7 +88,10 @@ class Cycle:
     def put(self, piece: bytes) -> bool:
         if self.disconnected:
             return False
-        self._write(piece, last=False)
+        if self._chunked and self._head is None and piece and not self.response_complete:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        else:
+            self._write(piece, last=False)
         return self.flow.write_paused
 
     async def drain(self) -> None:
@@ -115,7 +120,8 @@ class Cycle:
             self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
             self.flow.resume_reading()
-            await self.message_event.wait()
+            if not self.message_event.is_set():
+                await self.message_event.wait()
             self.message_event.clear()
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
@@ -138,30 +144,28 @@ class Cycle:
         """Header names are in lower case. Raises RuntimeError for a header that would break out of its line."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        lines = [STATUS_LINE[status]]
-        declared = closes = False
-        for name, value in (*self.default_headers, *headers):
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                declared, self._left = True, int(value)
-            elif name == b"connection":
-                closes = value.lower() == b"close"
-        if closes:
+        lines = [*self.default_headers, *headers]
+        fields = dict(lines)
+        if fields.get(b"connection", b"").lower() == b"close":
             self.keep_alive = False
         elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            lines.append(_CLOSE)
+        length = fields.get(b"content-length")
+        if length is not None:
+            self._left = int(length)
         if self._is_head or status in _BODILESS:
             self._left = 0
-        elif not declared and self._knows_chunks:
+        elif length is None and self._knows_chunks:
             self._chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-        elif not declared:
+            lines.append(_CHUNKED)
+        elif length is None:
             self.keep_alive = False  # HTTP/1.0 knows no chunks: the body ends with the connection
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines):
+        head = STATUS_LINE[status] + b"\r\n".join([*map(b": ".join, lines), b"\r\n"])
+        if head.count(b"\n") != len(lines) + 2:
             raise RuntimeError("a header with a line break")
-        self._head = head + b"\r\n"
-        asyncio.get_running_loop().call_soon(self._flush)
+        self._head = head
+        if length is None:  # a body of known length is there already, as good as always, and takes the head along
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _write(self, body: bytes, *, last: bool) -> None:
         if self.response_complete:
