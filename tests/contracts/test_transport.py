@@ -568,6 +568,37 @@ async def test_headers_without_end_are_cut(transport: Transport, serve: Serve, h
     assert error.phase == "headers"
 
 
+async def test_a_body_that_is_still_coming_is_not_called_complete(transport: Transport, serve: Serve) -> None:
+    released = asyncio.Event()
+
+    async def script(wire: Wire) -> None:
+        await wire.answer(CHUNKED_HEAD + chunk(b"begun"))
+        await released.wait()
+        await wire.send(LAST_CHUNK)
+        await wire.gone()
+
+    server = await serve(script)
+    response = await transport.send(post(server.origin), LIMITS)
+    assert (await response.read(), response.complete) == (b"begun", False)
+    released.set()
+    assert await response.read() == b""
+    response.close()
+
+
+async def test_the_relay_gives_a_complete_body_without_waiting(serve: Serve, transport: Transport) -> None:
+    if not isinstance(transport, Relay):
+        pytest.skip("the other driver never says that a body is complete")
+    server = await serve(echoing(ok(b"fine")))
+    response = await transport.send(post(server.origin), LIMITS)
+    await until(lambda: response.complete)
+    for expected in (b"fine", b""):
+        reading = response.read()
+        with pytest.raises(StopIteration) as read:
+            reading.send(None)
+        assert read.value.value == expected
+    response.close()
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 async def test_a_whole_body_has_a_cap(transport: Transport, serve: Serve, framing: str) -> None:
     gone = asyncio.Event()

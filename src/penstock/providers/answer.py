@@ -32,6 +32,11 @@ class Answer(Generic[Output]):
         self._drained = False
         self._ended = False
 
+    @property
+    def is_here(self) -> bool:
+        """All of it: reading waits for nothing."""
+        return self._response.complete
+
     async def begin(self) -> None:
         """Read until there is something to show. Raises UpstreamError: then another attempt is allowed."""
         while not self.reader.begun:

@@ -99,6 +99,8 @@ def _wants_usage(body: Mapping[str, Any]) -> bool:
 class _DemoResponse:
     """Gives one piece a read, after a pause."""
 
+    complete = False
+
     def __init__(
         self, status: int, kind: bytes, pieces: Iterator[bytes], delay_s: float, open_ones: set["_DemoResponse"]
     ) -> None:

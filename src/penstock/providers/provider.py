@@ -180,6 +180,8 @@ class Provider:
 
     async def _begin(self, answer: Answer[Output], dispatched_at: float) -> None:
         """Wait for the first content; headers and comments alone do not count as an answer (S054)."""
+        if answer.is_here:
+            return await answer.begin()
         limit_s = self._limits.first_byte_s
         # A bare timer, because this is on the path of every call and `asyncio.timeout` costs three times as much.
         timer = asyncio.get_running_loop().call_at(dispatched_at + limit_s, answer.expire)

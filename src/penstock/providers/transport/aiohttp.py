@@ -212,6 +212,8 @@ _current: ContextVar[_Attempt] = ContextVar("attempt")
 
 
 class _Answer:
+    complete = False
+
     def __init__(self, transport: Aiohttp, attempt: _Attempt, response: aiohttp.ClientResponse) -> None:
         self.status = response.status
         self.headers: list[Header] = [(name.lower(), value) for name, value in response.raw_headers]

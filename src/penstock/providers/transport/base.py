@@ -59,6 +59,10 @@ class Response(Protocol):
     headers: list[Header]
     """Names in lower case."""
 
+    @property
+    def complete(self) -> bool:
+        """The body has arrived whole, and reading it waits for nothing. A driver that cannot tell says False."""
+
     async def read(self) -> bytes:
         """Whatever has arrived since the last read, or waits for some; `b""` is the orderly end, for ever after.
 

@@ -45,7 +45,8 @@ class ChatRequest:
     @property
     def may_have_files(self) -> bool:
         """Parts other than text are perhaps among the messages; False is sure."""
-        return any(mark in self.body for mark in _FILE_MARKS)
+        body = self.body
+        return b'"image_url"' in body or b'"file"' in body or b'"input_audio"' in body
 
     def beyond(self, known: Container[str]) -> dict[str, msgspec.Raw]:
         """The fields that only this vendor may know: none that is `known`, and none of OpenAI's own."""
@@ -84,7 +85,6 @@ def _rename_limit(fields: dict[str, msgspec.Raw], limit: str) -> None:
         fields[limit] = value
 
 
-_FILE_MARKS = (b'"image_url"', b'"file"', b'"input_audio"')
 _OPENAI_ONLY = frozenset(
     {
         "model",
