@@ -109,6 +109,8 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _run_worker(settings: Settings, *, demo: bool, sockets: list[socket.socket]) -> None:
+    # Imports make little that goes away again: with the usual thresholds looking for it takes a tenth of a start.
+    gc.set_threshold(20_000, 50, 100)
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -159,7 +161,6 @@ def _settle_memory() -> None:
     """What start-up made stays: the collector need not look at it again while requests are served."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
 
 
 def _announce(settings: Settings, house: "House", more: Callable[[], None] | None = None) -> None:
