@@ -61,6 +61,9 @@ def label(dialect: Dialect) -> str:
     return f"{dialect.kind}-{dialect.model.partition(':')[0].replace('/', '-')}"
 
 
+REASONING = [label(dialect) for dialect in DIALECTS if dialect not in NOT_REASONING]
+
+
 @dataclass
 class Answered:
     """What came back over the OpenAI surface, streamed or not."""

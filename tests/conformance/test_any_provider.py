@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conformance.conftest import BLIND, CHAT, HASTY, NOT_REASONING, PNG, TWO_KEYS, Provided, shared_id
+from tests.conformance.conftest import BLIND, CHAT, HASTY, NOT_REASONING, PNG, REASONING, TWO_KEYS, Provided, shared_id
 from tests.fakes.dialects.base import RefusalKind, SaidTool, Says
 from tests.fakes.provider_server import Breaks, Dribbles, Refuses, Slowly
 
@@ -150,10 +150,9 @@ def test_s062_a_pdf_arrives_as_it_is_or_as_its_text(provided: Provided, a_pdf: b
         assert "report.pdf" in "\n".join(asked.texts)
 
 
+@pytest.mark.parametrize("provided", REASONING, indirect=True)
 def test_reasoning_that_was_asked_for_reaches_the_provider_and_its_thoughts_come_back(provided: Provided) -> None:
     provided.server.plays(Says(pieces=("42",), reasoning="Six times seven.", reasoning_tokens=3))
-    if provided.dialect in NOT_REASONING:
-        pytest.skip("this model does not reason")
     answer = provided.ask(reasoning_effort="high")
     assert answer.text == "42"
     assert answer.reasoning == "Six times seven."

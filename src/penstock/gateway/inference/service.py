@@ -220,7 +220,9 @@ def _worth_telling(before: UpstreamError, now: UpstreamError) -> UpstreamError:
 
 
 def _wait_s(error: RateLimited) -> float:
-    return math.inf if error.retry_after_s is None else error.retry_after_s
+    """A provider's own words win over our remembering them by some tenths of a second."""
+    wait_s = math.inf if error.retry_after_s is None else error.retry_after_s
+    return wait_s + 1.0 if isinstance(error, AllKeysResting) else wait_s
 
 
 def _is_short(error: RateLimited) -> bool:
