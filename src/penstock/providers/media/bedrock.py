@@ -10,7 +10,7 @@ from penstock.providers.base import Exchange, Quirks, Usage, Wire
 from penstock.providers.failures import ContentFiltered, shape_mismatch
 from penstock.providers.json_text import encode_json
 from penstock.providers.media import asked as ask
-from penstock.providers.media.plans import Ask, NotOffered, Plan, not_offered
+from penstock.providers.media.plans import Ask, NotOffered, Plan, not_offered, texts_of
 from penstock.providers.media.results import Drawn, Embedded, Picture
 from penstock.providers.media.sizes import nearest_shape
 from penstock.providers.media.whole import json_object
@@ -117,14 +117,7 @@ def embeddings(asked: ask.Embeddings, model: str, quirks: Quirks) -> Plan[Embedd
             "Bedrock's models differ in what they are sent, and their names must say which one it is: "
             "Titan, Nova or Cohere",
         )
-    texts = asked.texts
-    if texts is None:
-        raise NotOffered(
-            "This provider makes vectors of texts only, and `input` has token numbers.",
-            action="Send the text itself.",
-            param="input",
-        )
-    body, at_once = found
+    texts, (body, at_once) = texts_of(asked), found
     return Plan(at_once, lambda first, count: invoke(body(asked, texts[first : first + count])), _read_vectors)
 
 

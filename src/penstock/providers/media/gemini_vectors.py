@@ -11,7 +11,7 @@ from penstock.providers.failures import shape_mismatch
 from penstock.providers.json_text import encode_json
 from penstock.providers.media import asked as ask
 from penstock.providers.media.gemini_usage import usage_of
-from penstock.providers.media.plans import NotOffered, Plan
+from penstock.providers.media.plans import Plan, texts_of
 from penstock.providers.media.results import Embedded
 
 _AT_ONCE = 100
@@ -20,24 +20,13 @@ _ON_VERTEX = ((r"gemini-embedding-001", "predict", 1), (r"gemini-embedding-", "e
 
 
 def embeddings(asked: ask.Embeddings, model: str, quirks: Quirks) -> Plan[Embedded]:
-    texts = asked.texts
-    if texts is None:
-        raise _wants_texts()
+    texts = texts_of(asked)
     if not quirks.media.predicts:
         return Plan(_AT_ONCE, lambda first, count: _batch(asked, texts[first : first + count], model), _read_batch)
     verb, at_once = next((verb, most) for pattern, verb, most in _ON_VERTEX if re.match(pattern, model))
     if verb == "embedContent":
         return Plan(at_once, lambda first, _: _embed(asked, texts[first]), _read_one)
     return Plan(at_once, lambda first, count: _predict(asked, texts[first : first + count]), _read_predictions)
-
-
-def _wants_texts() -> NotOffered:
-    return NotOffered(
-        "This provider makes vectors of texts only, and `input` has token numbers.",
-        explanation="Which text they stand for depends on a vocabulary that only the client knows.",
-        action="Send the text itself.",
-        param="input",
-    )
 
 
 def _batch(asked: ask.Embeddings, texts: Sequence[str], model: str) -> Exchange:

@@ -71,8 +71,20 @@ def family_of(wire: Wire) -> Family:
     return cast(Family, import_module(f"penstock.providers.media.{name}"))
 
 
-def not_offered(message: str, why: str, param: str = "model") -> NotOffered:
-    return NotOffered(f"{message}.", explanation=f"{why}.", action="Use a model of another provider.", param=param)
+def not_offered(message: str, why: str) -> NotOffered:
+    return NotOffered(f"{message}.", explanation=f"{why}.", action="Use a model of another provider.", param="model")
+
+
+def texts_of(request: asked.Embeddings) -> Sequence[str]:
+    """The inputs, for a provider that takes texts alone. Raises NotOffered for token numbers."""
+    if request.texts is None:
+        raise NotOffered(
+            "This provider makes vectors of texts only, and `input` has token numbers.",
+            explanation="Which text they stand for depends on a vocabulary that only the client knows.",
+            action="Send the text itself.",
+            param="input",
+        )
+    return request.texts
 
 
 class Portion(Generic[T]):
