@@ -37,8 +37,8 @@ from penstock.providers.failures import (
     Truncated,
     Unreachable,
 )
-from penstock.providers.wires.bedrock.tools import names_of
 from penstock.providers.wires.bedrock.wire import WIRE
+from penstock.providers.wires.tool_names import names_of
 from tests.fakes.dialects.bedrock import error, event, exception, frame
 from tests.providers.streams import cuts, until_failure
 

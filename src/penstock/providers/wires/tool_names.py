@@ -4,6 +4,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from penstock.providers.base import Call
+
 _MAX_NAME = 64
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -22,6 +24,15 @@ def wire_names(names: Iterable[str]) -> dict[str, str]:
             renamed[name] = clean
             taken.add(clean)
     return renamed
+
+
+def names_of(call: Call) -> dict[str, str]:
+    """Those of a call, by the names that the caller has for them.
+
+    What a tool is called does not hang on the history: the reader of the answer knows the tools only.
+    """
+    used = wire_names(one.name for message in call.messages for one in message.tool_calls)
+    return used | wire_names(tool.name for tool in call.tools)
 
 
 def _clean(name: str) -> str:

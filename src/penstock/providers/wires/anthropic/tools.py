@@ -1,6 +1,6 @@
 """Tools, the choice among them, and answers of a given form (`spec/providers.md` 6.3 and 13.2)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -118,9 +118,3 @@ def asked_kindly(choice: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     name = choice.get("name")
     sentence = f"Call the tool `{name}`." if name else "Call one of the tools; do not answer with words alone."
     return {**{key: value for key, value in choice.items() if key != "name"}, "type": "auto"}, sentence
-
-
-def names_of(tools: Sequence[Tool], call: Call) -> dict[str, str]:
-    """Each name as the format accepts it. Those of the tools are found as the reader will find them."""
-    used = wire_names(one.name for message in call.messages for one in message.tool_calls)
-    return used | wire_names(tool.name for tool in tools)

@@ -25,9 +25,9 @@ from penstock.providers.wires.anthropic.tools import (
     choice_of,
     form_of,
     is_forced,
-    names_of,
     tools_of,
 )
+from penstock.providers.wires.tool_names import names_of
 
 PATH = "/v1/messages"
 
@@ -79,7 +79,7 @@ def _headers(quirks: Quirks) -> tuple[Header, ...]:
 def body_of(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
     """The body of a request. Raises Unsupported."""
     family = family_of(model)
-    names = names_of(call.tools, call)
+    names = names_of(call)
     prefill = family.prefill and "prefill" not in quirks.dropped
     turns = turns_of(call.messages, names, model, quirks, prefill=prefill)
     form = form_of(call, family, quirks)

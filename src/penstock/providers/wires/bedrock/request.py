@@ -12,7 +12,8 @@ from penstock.providers.wires.anthropic import families as anthropic_families
 from penstock.providers.wires.bedrock.caching import CACHE_FIELD, mark_prefixes
 from penstock.providers.wires.bedrock.families import Family, family_of
 from penstock.providers.wires.bedrock.messages import Model, system_texts, thinks_in_tool_loop, turns
-from penstock.providers.wires.bedrock.tools import ToolPlan, names_of, native_schema, plan_tools
+from penstock.providers.wires.bedrock.tools import ToolPlan, native_schema, plan_tools
+from penstock.providers.wires.tool_names import names_of
 
 # How levels of reasoning are called where there are three.
 _THREE_LEVELS: Mapping[str, str] = {

@@ -43,13 +43,6 @@ class ToolPlan(msgspec.Struct, frozen=True, kw_only=True):
         return ToolPlan(tools=self.tools, instructions=(*self.instructions, asked))
 
 
-def names_of(call: Call) -> dict[str, str]:
-    """Names of tools as Bedrock accepts them. Those of the request do not depend on the history: the reader of the
-    answer knows only them."""
-    used = wire_names(one.name for message in call.messages for one in message.tool_calls)
-    return used | wire_names(tool.name for tool in call.tools)
-
-
 def json_tool_name(tools: Iterable[Tool]) -> str:
     """The name of the tool whose input is the answer, unlike that of every other tool."""
     taken = set(wire_names(tool.name for tool in tools).values())

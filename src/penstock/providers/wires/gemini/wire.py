@@ -18,7 +18,7 @@ from penstock.providers.wires.gemini.families import MAX_OUTPUT_TOKENS, family_o
 from penstock.providers.wires.gemini.reader import GeminiReader
 from penstock.providers.wires.gemini.schema import json_schema, openapi_schema
 from penstock.providers.wires.gemini.signatures import WIRE_NAME
-from penstock.providers.wires.tool_names import wire_names
+from penstock.providers.wires.tool_names import names_of
 
 # Without `alt=sse` the answer is one JSON array.
 PATH = "/models/{model}:streamGenerateContent?alt=sse"
@@ -69,7 +69,7 @@ WIRE = Gemini()
 
 
 def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
-    names = wire_names([tool.name for tool in call.tools] + [one.name for m in call.messages for one in m.tool_calls])
+    names = names_of(call)
     has_tools = bool(call.tools) and quirks.tools
     is_told = call.answer_format is not None and _must_be_told(model, quirks, has_tools=has_tools)
     system = system_text(call.messages)

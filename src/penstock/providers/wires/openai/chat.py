@@ -20,7 +20,7 @@ from penstock.providers.wires.openai.reader import ChatReader
 from penstock.providers.wires.openai.refusals import failure_of
 from penstock.providers.wires.openai.request import PATH
 from penstock.providers.wires.openai.schema import schema_and_strict, schema_name, wish_of
-from penstock.providers.wires.tool_names import wire_names
+from penstock.providers.wires.tool_names import names_of
 
 _MAX_STOPS = 4
 
@@ -87,7 +87,7 @@ WIRE = OpenAIChat()
 
 
 def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
-    names = wire_names([tool.name for tool in call.tools] + [one.name for m in call.messages for one in m.tool_calls])
+    names = names_of(call)
     tools = _tools(call, names, quirks)
     answer_format = _response_format(call.answer_format, quirks) if call.answer_format is not None else None
     as_wish = answer_format is not None and (

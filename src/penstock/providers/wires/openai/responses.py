@@ -23,7 +23,7 @@ from penstock.providers.wires.openai.responses_items import (
 )
 from penstock.providers.wires.openai.responses_reader import ResponsesReader
 from penstock.providers.wires.openai.schema import schema_and_strict, schema_name, wish_of
-from penstock.providers.wires.tool_names import wire_names
+from penstock.providers.wires.tool_names import names_of
 
 PATH = "/responses"
 
@@ -66,7 +66,7 @@ WIRE = OpenAIResponses()
 
 
 def _body(call: Call, model: str, quirks: Quirks) -> dict[str, Any]:
-    names = wire_names([tool.name for tool in call.tools] + [one.name for m in call.messages for one in m.tool_calls])
+    names = names_of(call)
     is_wish = call.answer_format is not None and "response_format" in quirks.dropped
     body: dict[str, Any] = {"model": model}
     if instructions := instructions_of(call.messages, wish_of(call.answer_format) if is_wish else "", quirks):
