@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -52,33 +53,17 @@ def _without(*fields: str) -> Callable[[Quirks, _Found], Quirks]:
     return lambda quirks, _: msgspec.structs.replace(quirks, dropped=quirks.dropped | set(fields))
 
 
-def _thinking(style: str) -> Callable[[Quirks, _Found], Quirks]:
-    return lambda quirks, _: msgspec.structs.replace(quirks, thinking=style)
+def _with(**learnt: Any) -> Callable[[Quirks, _Found], Quirks]:
+    return lambda quirks, _: msgspec.structs.replace(quirks, **learnt)
 
 
 def _no_thinking(quirks: Quirks, _: _Found) -> Quirks:
     return msgspec.structs.replace(quirks, thinking="off", dropped=quirks.dropped | {"thinking"}, efforts=())
 
 
-def _no_system(quirks: Quirks, _: _Found) -> Quirks:
-    return msgspec.structs.replace(quirks, system=False)
-
-
-def _no_tools(quirks: Quirks, _: _Found) -> Quirks:
-    return msgspec.structs.replace(quirks, tools=False)
-
-
-def _no_opaque(quirks: Quirks, _: _Found) -> Quirks:
-    return msgspec.structs.replace(quirks, opaque=False)
-
-
 def _no_choice(quirks: Quirks, found: _Found) -> Quirks:
     refused = _CHOICES.get(found[1] or "", quirks.tool_choices)
     return msgspec.structs.replace(quirks, tool_choices=quirks.tool_choices - refused)
-
-
-def _force_nothing(quirks: Quirks, _: _Found) -> Quirks:
-    return msgspec.structs.replace(quirks, tool_choices=frozenset())
 
 
 def _efforts(quirks: Quirks, found: _Found) -> Quirks:
@@ -87,10 +72,6 @@ def _efforts(quirks: Quirks, found: _Found) -> Quirks:
 
 def _most_output(quirks: Quirks, found: _Found) -> Quirks:
     return msgspec.structs.replace(quirks, max_output=max(int(found[1] or found[2]), 1))
-
-
-def _no_effort(quirks: Quirks, _: _Found) -> Quirks:
-    return msgspec.structs.replace(quirks, efforts=())
 
 
 def _rule(pattern: str, learn: Callable[[Quirks, _Found], Quirks], lasts_s: float = _DAY_S) -> _Rule:
@@ -113,21 +94,23 @@ _RULES: Sequence[_Rule] = (
     ),
     _Rule(
         re.compile(r"(?:doesn't|does not) support tool use(?! in streaming)"),
-        _no_tools,
+        _with(tools=False),
         _WITHOUT_TOOLS_S,
         drops_tools=True,
     ),
     _rule(r"prompt caching|cachePoint", _without(CACHE_FIELD)),
-    _rule(r"(?:doesn't|does not|n't) support system (?:prompts|messages)", _no_system),
+    _rule(r"(?:doesn't|does not|n't) support system (?:prompts|messages)", _with(system=False)),
     _rule(r"toolChoice(?:\.(any|tool|auto))?\b", _no_choice),
-    _rule(r"thinking may not be enabled when tool_choice", _force_nothing, 0),
-    _rule(r"expected `?thinking`?.*but found", _thinking("off"), 0),
-    _rule(r"signature|(?:thinking|redacted_thinking)`? (?:or .{1,30} )?blocks?|reasoningContent", _no_opaque, 0),
+    _rule(r"thinking may not be enabled when tool_choice", _with(tool_choices=frozenset()), 0),
+    _rule(r"expected `?thinking`?.*but found", _with(thinking="off"), 0),
+    _rule(
+        r"signature|(?:thinking|redacted_thinking)`? (?:or .{1,30} )?blocks?|reasoningContent", _with(opaque=False), 0
+    ),
     _rule(r"effort level.*supported levels:([a-z, ]+)", _efforts),
-    _rule(_refused(r"output_config\.effort|effort"), _no_effort),
+    _rule(_refused(r"output_config\.effort|effort"), _with(efforts=())),
     _rule(_refused(r"thinking\.display"), _without("display")),
-    _rule(_refused(r"thinking\.type\.enabled"), _thinking("adaptive")),
-    _rule(_refused(r"thinking\.type\.adaptive|adaptive thinking"), _thinking("budget")),
+    _rule(_refused(r"thinking\.type\.enabled"), _with(thinking="adaptive")),
+    _rule(_refused(r"thinking\.type\.adaptive|adaptive thinking"), _with(thinking="budget")),
     _rule(_refused(r"thinking\.type\.disabled"), _without("thinking")),
     _rule(_refused(r"thinking"), _no_thinking),
     _rule(_refused(r"reasoning_effort"), _without("reasoning_effort")),
