@@ -8,7 +8,7 @@ import msgspec
 from penstock.errors import UpstreamError
 from penstock.providers.base import Amendment, Quirks
 from penstock.providers.failures import Failure
-from penstock.providers.wires.gemini.failures import wants_token
+from penstock.providers.wires.gemini.failures import NO_TOOLS, wants_token
 from penstock.providers.wires.gemini.families import efforts_of, style_of
 
 _SIGNATURE = re.compile(r"thought[ _]?signature", re.IGNORECASE)
@@ -18,7 +18,6 @@ _TOOLS_AND_FORM = re.compile(
     re.IGNORECASE,
 )
 _SCHEMA_TOO_MUCH = re.compile(r"schema\b.*(?:too many states|nesting depth|too complex|too deep)", re.IGNORECASE)
-_NO_TOOLS = re.compile(r"function calling is not (?:enabled|supported)", re.IGNORECASE)
 _NO_SYSTEM = re.compile(r"(?:developer|system)[ _]?instructions?\b", re.IGNORECASE)
 _THINKING = re.compile(r"\bthinking|\bthoughts\b", re.IGNORECASE)
 _LEVEL_REFUSED = re.compile(r"thinking[ _]?level:?[ '\"`]*([a-z]+)[ '\"`]*is not (?:supported|valid)", re.IGNORECASE)
@@ -64,7 +63,7 @@ def _of_a_refusal(message: str, model: str, quirks: Quirks) -> Amendment | None:
         return _without(quirks, {"responseMimeType"})
     if _SCHEMA_TOO_MUCH.search(message):
         return _without(quirks, {"responseMimeType"}, lasts_s=0.0)  # of this schema, not of the model
-    if _NO_TOOLS.search(message):
+    if NO_TOOLS.search(message):
         return _with(quirks, tools=False, drops_tools=True) if quirks.tools else None
     if _NO_SYSTEM.search(message):
         return _with(quirks, system=False) if quirks.system else None

@@ -44,7 +44,7 @@ _STATUS_OF_WORD: Mapping[str, int] = {
 _BAD_KEY = re.compile(r"API key (?:not valid|expired)", re.IGNORECASE)
 _NO_KEYS_HERE = re.compile(r"expected oauth ?2 access token", re.IGNORECASE)
 _POLICY = re.compile(r"constraints/\w|organi[sz]ation policy", re.IGNORECASE)
-_NO_TOOLS = re.compile(r"function calling is not (?:enabled|supported)", re.IGNORECASE)
+NO_TOOLS = re.compile(r"function calling is not (?:enabled|supported)", re.IGNORECASE)
 _ABOUT_KEY = frozenset(
     {
         *(
@@ -126,7 +126,7 @@ def _sorted(failure: Failure, status: int, reason: str | None) -> Failure:
         if not _ABOUT_ACCOUNT.search(message):
             refused.key_effect = None
         return refused
-    if status == 400 and _NO_TOOLS.search(message):
+    if status == 400 and NO_TOOLS.search(message):
         unsupported = _as(Unsupported, failure)
         unsupported.message = f"The model does not support tools. {message}"
         return unsupported

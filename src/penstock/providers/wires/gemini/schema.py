@@ -28,8 +28,10 @@ _MAX_NESTING = 100
 
 def json_schema(schema: Mapping[str, Any], *, recursive: bool) -> dict[str, Any]:
     """`schema` for the fields that take JSON Schema. Without `recursive`, one that refers to itself is unrolled."""
-    if not recursive and _refers_to_itself(schema):
-        schema = _Unrolling(schema).unrolled()
+    if not recursive:
+        unrolling = _Unrolling(schema)
+        unrolled = unrolling.unrolled()
+        schema = unrolled if unrolling.was_cut else schema
     written = _written(schema)
     written.pop("title", None)
     return written
@@ -98,12 +100,6 @@ def _each(schemas: Any) -> list[dict[str, Any]]:
     return [_subset(one) for one in schemas if isinstance(one, Mapping)] if isinstance(schemas, list) else []
 
 
-def _refers_to_itself(schema: Mapping[str, Any]) -> bool:
-    unrolling = _Unrolling(schema)
-    unrolling.unrolled()
-    return unrolling.was_cut
-
-
 class _Unrolling:
     """Puts the target of each `$ref` in its place, of one that contains itself five times, then any object."""
 
@@ -113,8 +109,7 @@ class _Unrolling:
         self.was_cut = False
 
     def unrolled(self) -> dict[str, Any]:
-        plain = {name: value for name, value in self._root.items() if name not in ("$defs", "definitions")}
-        written = self._walk(plain, (), 0)
+        written = self._walk(self._plain_root(), (), 0)
         return written if isinstance(written, dict) else {"type": "object"}
 
     def _walk(self, value: Any, within: tuple[str, ...], depth: int) -> Any:
@@ -144,5 +139,8 @@ class _Unrolling:
                 key = step.replace("~1", "/").replace("~0", "~")
                 found = found.get(key) if isinstance(found, Mapping) else None
         if found is self._root:
-            return {name: value for name, value in self._root.items() if name not in ("$defs", "definitions")}
+            return self._plain_root()
         return found if found is not None else {}
+
+    def _plain_root(self) -> dict[str, Any]:
+        return {name: value for name, value in self._root.items() if name not in ("$defs", "definitions")}
