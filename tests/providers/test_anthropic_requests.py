@@ -345,6 +345,7 @@ def test_images_and_documents(part: Part, sent: Any) -> None:
         (Document("data:application/zip;base64,AA"), "application/zip"),
         (Image("data:image/tiff;base64,AA"), "image/tiff"),
         (Image("data:image/png;base64,%%%"), "base64 is broken"),
+        (Document("data:text/plain;base64,a!bcdefg"), "base64 is broken"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(part: Part, words: str) -> None:

@@ -42,8 +42,7 @@ def _file(url: str, title: str | None, quirks: Quirks) -> Block:
     if media_type == "application/pdf":
         source = {"type": "base64", "media_type": media_type, "data": data()}
     elif media_type.startswith("text/") or media_type in _TEXTS:
-        text = base64.b64decode(data()).decode("utf-8", "replace")
-        source = {"type": "text", "media_type": "text/plain", "data": text}
+        source = {"type": "text", "media_type": "text/plain", "data": _text(data())}
     else:
         raise _unreadable(f"files of the type `{media_type[:100]}`")
     return _document(source, title)
@@ -81,11 +80,19 @@ def _checked(data: str) -> str:
     """Base64 in the usual alphabet, padded, without line ends. Raises Unsupported for what is none."""
     compact = "".join(data.split()).replace("-", "+").replace("_", "/").rstrip("=")
     compact += "=" * (-len(compact) % 4)
+    _bytes(compact[-4:])
+    return compact
+
+
+def _text(data: str) -> str:
+    return _bytes(data).decode("utf-8", "replace")
+
+
+def _bytes(data: str) -> bytes:
     try:
-        binascii.a2b_base64(compact[-4:], strict_mode=True)
+        return binascii.a2b_base64(data, strict_mode=True)
     except ValueError as error:
         raise _unreadable("files whose base64 is broken") from error
-    return compact
 
 
 def _unreadable(what: str) -> Unsupported:
