@@ -9,7 +9,7 @@ from penstock.providers.base import Tool, ToolDelta, Warning_
 from penstock.providers.json_text import NotJson, encode_json, lenient_json
 from penstock.providers.wires.tool_names import wire_names
 
-_STRUCTURE = re.compile(r'[{}\[\]"\\]')
+_STRUCTURE = re.compile(r'[{}\[\]"]')
 
 
 class _OpenCall:
@@ -93,7 +93,7 @@ class ToolCalls:
             self._warn("TOOL_ARGUMENTS_REPAIRED", f"Text after the arguments of `{call.name}` was dropped.")
         if kept:
             call.given.append(kept)
-            call.backslashes = _at_end(kept, call.backslashes)
+            call.backslashes = _backslashes(kept, len(kept), call.backslashes)
         if not call.announced:
             call.announced = True
             call.id = call.id or f"call_{random_text(24)}"
@@ -151,7 +151,7 @@ def _until_complete(call: _OpenCall, piece: str) -> str:
 def _closes(call: _OpenCall, sign: str, at: int, piece: str) -> bool:
     if call.in_string:
         # A quote after an odd number of backslashes ends nothing.
-        if sign == '"' and _at_end(piece[:at], call.backslashes) % 2 == 0:
+        if sign == '"' and _backslashes(piece, at, call.backslashes) % 2 == 0:
             call.in_string = False
     elif sign == '"':
         call.in_string = True
@@ -163,10 +163,12 @@ def _closes(call: _OpenCall, sign: str, at: int, piece: str) -> bool:
     return False
 
 
-def _at_end(piece: str, before: int) -> int:
-    """How many backslashes stand at the end of `piece`, with those `before` it if it has nothing else."""
-    stripped = piece.rstrip("\\")
-    return len(piece) - len(stripped) + (0 if stripped else before)
+def _backslashes(piece: str, end: int, before: int) -> int:
+    """How many stand in `piece` right before `end`, with those `before` it if it has nothing else there."""
+    at = end
+    while at and piece[at - 1] == "\\":
+        at -= 1
+    return end - at + (0 if at else before)
 
 
 def _parses(text: str) -> bool:
