@@ -40,6 +40,7 @@ from penstock.http.origins import Origins
 from penstock.http.outbound import Outbound
 from penstock.http.routes import install_handlers
 from penstock.kit.clock import SystemClock
+from penstock.kit.crypto import SecretBox
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.price_list import PriceList
 from penstock.providers.provider import Providers
@@ -107,7 +108,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             broadcast=coordination.broadcast,
             lock_wait_s=settings.editor.lock_wait_s,
         )
-        door = _door(settings, identity, catalog, providers, inference, conversations, database, coordination)
+        thoughts = thoughts_box(masters)
+        door = _door(settings, identity, catalog, providers, inference, thoughts, conversations, database, coordination)
         works = (identity.watch, catalog.watch, conversations.watch, partial(load_prices, catalog.current))
         await stack.enter_async_context(_background(*works))
         yield House(door, identity, catalog, database, coordination)
@@ -132,6 +134,7 @@ def _door(
     catalog: Catalog,
     providers: Providers,
     inference: Inference,
+    thoughts: SecretBox,
     conversations: Conversations,
     database: Database,
     coordination: Coordination,
@@ -163,7 +166,7 @@ def _door(
         inference,
         max_body_bytes=limits.max_body_bytes,
         keep_alive_s=editor.keepalive_s,
-        thoughts=thoughts_box(settings.master_secrets()),
+        thoughts=thoughts,
     )
     media = media_calls(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
     return Door(

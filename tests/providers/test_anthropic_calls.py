@@ -13,25 +13,21 @@ from penstock.gateway.catalog.documents import Document
 from penstock.gateway.catalog.fields import Notes
 from penstock.gateway.catalog.providers import read_providers
 from penstock.kit.clock import SystemClock
-from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Call,
     Delta,
-    Exchange,
     Finish,
     JsonSchema,
     Message,
     Opaque,
     OpaqueDelta,
     Quirks,
-    Reader,
     ReasoningDelta,
     TextDelta,
     Tool,
     ToolCall,
     ToolDelta,
     Usage,
-    Wire,
 )
 from penstock.providers.failures import ContextTooLong, CredentialsRefused, Overloaded, RateLimited
 from penstock.providers.opening import open_provider_transport
@@ -42,41 +38,14 @@ from tests.fakes.dialects.anthropic import ANTHROPIC, KEY, VERTEX_ANTHROPIC
 from tests.fakes.dialects.base import Asked, SaidTool, Says
 from tests.fakes.dialects.vertex_tokens import EMAIL
 from tests.fakes.provider_server import Answers, Breaks, ProviderServer, Refuses, serving
+from tests.providers.calls import deltas_of
 
 HI = Message(role="user", content="Hi")
 LOOK_UP = Tool("look up!", "Looks it up.", {"type": "object", "properties": {"q": {"type": "string"}}})
 
 
-class Said:
-    """One caller's request."""
-
-    wire: str | None = None
-    tools_optional = False
-
-    def __init__(self, **fields: Any) -> None:
-        self.call = Call(**({"messages": [HI]} | fields))
-        self.has_tools = bool(self.call.tools)
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return wire.request(self.call, model, quirks)
-
-    def reader(
-        self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int
-    ) -> Reader[Sequence[Delta]]:
-        return wire.reader(
-            model=model, content_type=content_type, quirks=quirks, tools=self.call.tools, sent_bytes=sent_bytes
-        )
-
-
 async def deltas(provider: Provider, model: str, **fields: Any) -> list[Delta]:
-    answer = await provider.open(model, Said(**fields), Attempts())
-    try:
-        found = [delta for piece in answer.ready for delta in piece]
-        while (piece := await answer.next()) is not None:
-            found.extend(piece)
-        return found
-    finally:
-        answer.close()
+    return await deltas_of(provider, model, Call(**({"messages": [HI]} | fields)))
 
 
 def text(found: Sequence[Delta]) -> str:

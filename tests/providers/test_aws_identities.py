@@ -12,7 +12,7 @@ import pytest
 
 from penstock.kit.secret import Secret
 from penstock.providers.attempts import Attempts
-from penstock.providers.base import AwsKeys, Call, Exchange, Message, ProviderConfig, Quirks, Reader, Wire
+from penstock.providers.base import AwsKeys, ProviderConfig
 from penstock.providers.credentials.base import Authorizer
 from penstock.providers.credentials.opening import open_authorizers
 from penstock.providers.failures import CredentialsRefused, NoUsableKey, PermissionRefused
@@ -22,6 +22,7 @@ from penstock.providers.transport.base import Limits, Origin, Request, Transport
 from penstock.providers.transport.drivers import open_transport
 from tests.coordination.clock import MovableClock
 from tests.fakes.clouds import AWS_SECRET, CANARY, Clouds, Reply, clouds
+from tests.providers.calls import Neutral, call
 
 Open = Callable[[], Authorizer]
 
@@ -322,17 +323,6 @@ async def test_a_refusal_of_sts_is_quoted_without_secrets(
     assert "canary" not in repr(vars(caught.value)) + str(caught.value)
 
 
-class _Hello:
-    wire: str | None = None
-    has_tools = tools_optional = False
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return wire.request(Call(messages=[Message(role="user", content="Hello")]), model, quirks)
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
-        return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
-
-
 async def test_a_call_from_a_machine_whose_clock_is_wrong_is_sent_again_at_the_right_time(
     machine: Clouds, clock: MovableClock
 ) -> None:
@@ -351,7 +341,7 @@ async def test_a_call_from_a_machine_whose_clock_is_wrong_is_sent_again_at_the_r
     provider = Provider(config, open_provider_transport(config), clock)
     try:
         with pytest.raises(PermissionRefused, match="AccessDeniedException"):
-            await provider.open("amazon.nova-lite-v1:0", _Hello(), attempts)
+            await provider.open("amazon.nova-lite-v1:0", Neutral(call()), attempts)
     finally:
         await provider.aclose()
     assert [one.headers["x-amz-date"] for one in machine.seen] == ["20260519T103000Z", "20260519T123000Z"]

@@ -1,12 +1,11 @@
 """Azure over a real socket: both styles of address, its headers, what is learnt of a deployment, its refusals (5)."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from penstock.kit.clock import SystemClock
 from penstock.providers.base import Finish
 from penstock.providers.failures import (
     ContentFiltered,
@@ -22,13 +21,12 @@ from penstock.providers.failures import (
     Unreachable,
     UpstreamNotFound,
 )
-from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
 from penstock.providers.wires.openai.chat import WIRE
 from tests.fakes.dialects.base import Asked, Refusal, RefusalKind, Says
 from tests.fakes.dialects.openai import AZURE, KEY, OPENAI_RESPONSES
 from tests.fakes.provider_server import Answers, ProviderServer, Refuses, serving
-from tests.providers.openai_calls import LOOK_UP, call, config_of, deltas_of, text_of
+from tests.providers.calls import LOOK_UP, call, config_of, deltas_of, text_of
 
 HI = call()
 TOOLS = call(tools=(LOOK_UP,))
@@ -82,13 +80,6 @@ def azure(running: list[ProviderServer]) -> Iterator[ProviderServer]:
 def resource(running: list[ProviderServer]) -> ProviderServer:
     running[1].reset()
     return running[1]
-
-
-@pytest.fixture
-async def providers() -> AsyncIterator[Providers]:
-    opened = Providers(open_provider_transport, SystemClock())
-    yield opened
-    await opened.aclose()
 
 
 def targets(server: ProviderServer) -> list[str]:

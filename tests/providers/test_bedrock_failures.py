@@ -10,22 +10,18 @@ import pytest
 from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
-from penstock.providers.answer import Answer
 from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Amendment,
     AwsKeys,
     Call,
     Delta,
-    Exchange,
     Finish,
     Message,
     ProviderConfig,
     Quirks,
-    Reader,
     TextDelta,
     Tool,
-    Wire,
 )
 from penstock.providers.failures import (
     ContentFiltered,
@@ -50,6 +46,7 @@ from penstock.providers.wires.bedrock.wire import WIRE
 from tests.fakes.dialects.base import Refusal, RefusalKind
 from tests.fakes.dialects.bedrock import BEDROCK, REGION, secret_of
 from tests.fakes.provider_server import Answers, Breaks, ProviderServer, Refuses, serving
+from tests.providers.calls import deltas_of
 
 BARE_ID = (
     "Invocation of model ID m with on-demand throughput isn't supported. Retry your request with the ID or ARN of an "
@@ -305,28 +302,13 @@ def test_other_refusals_teach_nothing(failure: Failure) -> None:
 HELLO = Message(role="user", content="Hi")
 
 
-class Asking:
-    """A caller who wants an answer, with a tool that is not essential."""
-
-    wire: str | None = None
-    has_tools = True
-    tools_optional = True
-    call = Call(
-        messages=[Message(role="system", content="S"), HELLO],
-        tools=[Tool("look_up", "Looks it up.", {"type": "object"})],
-        temperature=0.5,
-    )
-
-    def __init__(self, call: Call | None = None) -> None:
-        self.call = call or Asking.call
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return wire.request(self.call, model, quirks)
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> Reader[Any]:
-        return wire.reader(
-            model=model, content_type=content_type, quirks=quirks, tools=self.call.tools, sent_bytes=sent_bytes
-        )
+# With a tool that is not essential.
+ASKED = Call(
+    messages=[Message(role="system", content="S"), HELLO],
+    tools=[Tool("look_up", "Looks it up.", {"type": "object"})],
+    tools_optional=True,
+    temperature=0.5,
+)
 
 
 @pytest.fixture
@@ -348,14 +330,9 @@ async def provider(server: ProviderServer) -> AsyncIterator[Provider]:
 
 
 async def ask(
-    provider: Provider, attempts: Attempts | None = None, *, call: Call | None = None, model: str = BEDROCK.model
+    provider: Provider, attempts: Attempts | None = None, *, call: Call = ASKED, model: str = BEDROCK.model
 ) -> list[Delta]:
-    answer: Answer[Any] = await provider.open(model, Asking(call), attempts or Attempts())
-    deltas = [delta for output in answer.ready for delta in output]
-    while (output := await answer.next()) is not None:
-        deltas.extend(output)
-    answer.close()
-    return deltas
+    return await deltas_of(provider, model, call, attempts)
 
 
 async def test_a_signed_call_is_answered(provider: Provider, server: ProviderServer) -> None:
@@ -387,7 +364,7 @@ async def test_a_model_without_a_cache_is_asked_without_marks_and_takes_no_key(
 ) -> None:
     said = "You invoked an unsupported model or your request did not allow prompt caching."
     server.plays(_refusal(403, "AccessDeniedException", said))
-    long_call = msgspec.structs.replace(Asking.call, messages=[Message(role="system", content="Long. " * 1000), HELLO])
+    long_call = msgspec.structs.replace(ASKED, messages=[Message(role="system", content="Long. " * 1000), HELLO])
     assert isinstance((await ask(provider, call=long_call))[-1], Finish)
     await ask(provider, call=long_call)
     assert [b"cachePoint" in one.body for one in server.seen] == [True, False, False]

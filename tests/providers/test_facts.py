@@ -3,8 +3,9 @@
 import pytest
 
 from penstock.providers.base import ProviderConfig
-from penstock.providers.facts import Facts, facts_of, way_for, with_context
+from penstock.providers.facts import Facts, facts_of, with_context
 from penstock.providers.price_list import PriceList
+from penstock.providers.vendors import vendor_of, way_for
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -121,9 +122,9 @@ def test_files_are_not_sent_as_they_are_when_the_operator_says_that_documents_ar
 
 
 def test_the_way_is_the_one_that_the_entry_names() -> None:
-    assert way_for(entry("openai"), "gpt-5.1").wire == "openai_responses"
-    assert way_for(entry("openai", api="chat"), "gpt-5.1").wire == "openai_chat"
-    assert way_for(entry("vertex", project="p", location="us"), "claude-opus-4-1").wire == "anthropic"
+    assert way_for(vendor_of(entry("openai")), "gpt-5.1").wire == "openai_responses"
+    assert way_for(vendor_of(entry("openai", api="chat")), "gpt-5.1").wire == "openai_chat"
+    assert way_for(vendor_of(entry("vertex", project="p", location="us")), "claude-opus-4-1").wire == "anthropic"
 
 
 async def test_context_sizes_come_from_the_price_list_once_it_is_there() -> None:

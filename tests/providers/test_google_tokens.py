@@ -16,7 +16,7 @@ from penstock.errors import UpstreamError
 from penstock.gateway.catalog.private_keys import repaired
 from penstock.kit.secret import Secret
 from penstock.providers.attempts import Attempts
-from penstock.providers.base import Call, Exchange, Message, ProviderConfig, Quirks, Reader, ServiceAccount, Wire
+from penstock.providers.base import ProviderConfig, ServiceAccount
 from penstock.providers.credentials.base import Authorizer
 from penstock.providers.credentials.bearer import Token
 from penstock.providers.credentials.expiring import Fetched
@@ -28,6 +28,7 @@ from penstock.providers.provider import Provider
 from penstock.providers.transport.base import Origin, Request
 from tests.coordination.clock import MovableClock
 from tests.fakes.clouds import CANARY, Clouds, Reply, clouds
+from tests.providers.calls import Neutral, call
 
 EMAIL = "writer@mine.iam.gserviceaccount.com"
 Open = Callable[..., Authorizer]
@@ -189,17 +190,6 @@ async def test_a_refused_token_is_dropped_once_for_all_who_had_it(
     assert not identity.refused(other)
 
 
-class _Hello:
-    wire: str | None = None
-    has_tools = tools_optional = False
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return wire.request(Call(messages=[Message(role="user", content="Hello")]), model, quirks)
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
-        return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
-
-
 async def test_a_call_whose_token_was_revoked_is_sent_again_with_a_new_one(
     cloud: Clouds, clock: MovableClock, key: tuple[str, str]
 ) -> None:
@@ -208,7 +198,7 @@ async def test_a_call_whose_token_was_revoked_is_sent_again_with_a_new_one(
     cloud.revoked.add(f"{CANARY}1")
     attempts = Attempts()
     try:
-        (await provider.open("meta/llama", _Hello(), attempts)).close()
+        (await provider.open("meta/llama", Neutral(call()), attempts)).close()
     finally:
         await provider.aclose()
     assert [(one.outcome, one.key) for one in attempts.log] == [("auth", EMAIL), ("ok", EMAIL)]
@@ -224,7 +214,7 @@ async def test_a_provider_that_refuses_every_token_is_asked_twice(
     attempts = Attempts()
     try:
         with pytest.raises(CredentialsRefused) as caught:
-            await provider.open("meta/llama", _Hello(), attempts)
+            await provider.open("meta/llama", Neutral(call()), attempts)
     finally:
         await provider.aclose()
     assert attempts.made == 2

@@ -1,14 +1,11 @@
 """The lists of models, and what a probe finds out about a key."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from penstock.kit.clock import SystemClock
 from penstock.providers.base import ProviderConfig
 from penstock.providers.listing import Listed, list_models, probe, unlisted
-from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
 from tests.fakes.media_lists import (
     GOOD,
@@ -24,13 +21,6 @@ from tests.fakes.media_lists import (
 from tests.fakes.media_server import Asked, Reply, Vendor, as_json, media_serving
 from tests.gateway.catalog.texts import catalog
 from tests.service import free_port
-
-
-@pytest.fixture
-async def providers() -> AsyncIterator[Providers]:
-    opened = Providers(open_provider_transport, SystemClock())
-    yield opened
-    await opened.aclose()
 
 
 def config(kind: str, url: str, *keys: str, **more: Any) -> ProviderConfig:

@@ -167,11 +167,6 @@ def test_a_server_without_responses_is_called_on_chat_for_a_while(status: int, b
     assert (found.wire, found.lasts_s) == ("openai_chat", 600)
 
 
-@pytest.mark.parametrize("status, body", [(404, {"detail": "Not Found"}), (405, b"")])
-def test_a_surface_that_the_entry_names_is_kept(status: int, body: Any) -> None:
-    assert refused("responses", body, status, replace(OPENAI, surface_fixed=True)) is None
-
-
 def test_a_missing_item_is_no_missing_surface() -> None:
     body = error("Item with id 'rs_1' not found. Items are not persisted when `store` is set to false.", None, "input")
     assert refused("responses", body, 404) == Amendment(quirks=replace(OPENAI, opaque=False), lasts_s=0)

@@ -1,13 +1,12 @@
 """OpenAI and its relatives over real sockets, against fakes as strict as they are: loops, lessons, second tries."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from penstock.errors import UpstreamError
-from penstock.kit.clock import SystemClock
 from penstock.providers.base import (
     Call,
     Delta,
@@ -25,12 +24,11 @@ from penstock.providers.base import (
     Usage,
 )
 from penstock.providers.failures import ModelFailed, Truncated, Unreachable, Unsupported
-from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
 from tests.fakes.dialects.base import Asked, Dialect, SaidTool, Says
 from tests.fakes.dialects.openai import DIALECTS, MISTRAL, OPENAI_RESPONSES
 from tests.fakes.provider_server import Answers, Breaks, ProviderServer, Refuses, serving
-from tests.providers.openai_calls import LOOK_UP, call, calls_in, config_of, deltas_of, text_of
+from tests.providers.calls import LOOK_UP, call, calls_in, config_of, deltas_of, text_of
 
 NAMES = ("openai", "responses", "azure", "compatible", "mistral", "qwen")
 HELLO = "Hello from the upstream."
@@ -57,13 +55,6 @@ def one(running: dict[str, ProviderServer]) -> dict[str, ProviderServer]:
     for found in running.values():
         found.reset()
     return running
-
-
-@pytest.fixture
-async def providers() -> AsyncIterator[Providers]:
-    opened = Providers(open_provider_transport, SystemClock())
-    yield opened
-    await opened.aclose()
 
 
 def answered(found: Sequence[Delta]) -> Message:

@@ -19,7 +19,7 @@ from penstock.providers.provider import Provider, Providers
 from penstock.providers.wires.openai.request import read_request
 from tests.fakes.dialects.openai import OPENAI_CHAT
 from tests.fakes.provider_server import Answers, ProviderServer, serving
-from tests.providers.openai_calls import config_of, pieces_of
+from tests.providers.calls import config_of, pieces_of
 
 HI = [{"role": "user", "content": "Hi"}]
 USAGE_ONLY = {"include_usage": True}
@@ -47,7 +47,7 @@ async def provider(server: ProviderServer) -> AsyncIterator[Provider]:
 async def relay(provider: Provider, model: str = "gpt-4.1", **fields: Any) -> Relayed:
     """One caller's streamed request, to its end. Raises UpstreamError."""
     body = json.dumps({"model": model, "messages": HI, "stream": True, **fields}).encode()
-    relayed = Relayed(read_request(body), Thoughts(thoughts_box(), "tenant"))
+    relayed = Relayed(read_request(body), Thoughts(thoughts_box(("the master secret of these tests",)), "tenant"))
     await pieces_of(provider, model, relayed)
     return relayed
 

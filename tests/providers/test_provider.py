@@ -2,61 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.errors import UpstreamError
-from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
 from penstock.providers.answer import Answer
 from penstock.providers.attempts import Attempts
-from penstock.providers.base import Call, Delta, Exchange, Message, ProviderConfig, Quirks, Reader, TextDelta, Wire
+from penstock.providers.base import Delta, ProviderConfig, TextDelta
 from penstock.providers.failures import CredentialsRefused, TimedOut, UpstreamNotFound
-from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Provider, Providers
 from tests.fakes.wire_server import CHUNKED_HEAD, Script, WireServer, chunk, chunked, ok
 from tests.fakes.wire_server import Wire as Line
+from tests.providers.calls import Neutral, call
+from tests.providers.conftest import Serve
 
-Serve = Callable[[Script], Awaitable[WireServer]]
-
+HELLO = Neutral(call("Hello"))
 KEY = "sk-canary-of-the-key-0001"
 HI = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
 STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 GOOD = chunked(HI + STOP + b"data: [DONE]\n\n")
-
-
-class _Hello:
-    wire = None
-    has_tools = tools_optional = False
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return wire.request(Call(messages=[Message(role="user", content="Hello")]), model, quirks)
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
-        return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
-    servers: list[WireServer] = []
-
-    async def start(script: Script) -> WireServer:
-        servers.append(await WireServer(script).start())
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        await server.close()
-
-
-@pytest.fixture
-async def providers() -> AsyncIterator[Providers]:
-    opened = Providers(open_provider_transport, SystemClock())
-    yield opened
-    await opened.aclose()
 
 
 def config(server: WireServer, path: str = "/v1", **more: Any) -> ProviderConfig:
@@ -81,7 +49,7 @@ def answering(answer: Callable[[Any], bytes]) -> Script:
 
 
 async def begin(provider: Provider, model: str = "m") -> Answer[Any]:
-    return await provider.open(model, _Hello(), Attempts())
+    return await provider.open(model, HELLO, Attempts())
 
 
 async def deltas(answer: Answer[Any]) -> list[Delta]:
@@ -283,3 +251,33 @@ async def test_a_key_that_may_not_use_a_model_is_not_asked_again_for_the_same_ca
         await begin(provider)
     used = [seen.header(b"authorization") for seen in server.requests]
     assert len(used) == len(set(used)) == 2
+
+
+@pytest.mark.parametrize(
+    "api, asked",
+    [
+        ("auto", [b"/v1/chat/completions", b"/v1/responses"]),
+        ("chat", [b"/v1/chat/completions"]),
+        ("responses", [b"/v1/responses"]),
+    ],
+)
+async def test_a_surface_that_the_entry_names_is_kept_whatever_is_refused(
+    serve: Serve, providers: Providers, api: str, asked: list[bytes]
+) -> None:
+    sentence = (
+        "Function tools with reasoning_effort are not supported for gpt-9 in /v1/chat/completions. "
+        "To use function tools, use /v1/responses or set reasoning_effort to 'none'."
+    )
+    lost = refusal(404, "Not Found")
+    said = refusal(400, sentence, param="reasoning_effort")
+    server = await serve(answering(lambda seen: said if seen.target.endswith(b"/chat/completions") else lost))
+    provider = providers.of(config(server, type="openai", details=(("api", api),)))
+    with pytest.raises(UpstreamError):
+        await provider.open("gpt-9", _OnChat(call()), Attempts())
+    assert [seen.target for seen in server.requests] == asked
+
+
+class _OnChat(Neutral):
+    """A client of chat completions."""
+
+    wire = "openai_chat"

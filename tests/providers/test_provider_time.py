@@ -11,7 +11,7 @@ from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
 from penstock.providers.attempts import Attempts
-from penstock.providers.base import Amendment, Call, Message, Quirks
+from penstock.providers.base import Amendment, Quirks
 from penstock.providers.failures import CredentialsRefused, Overloaded, RateLimited, TimedOut
 from penstock.providers.manners import Address, Manner
 from penstock.providers.opening import open_provider_transport
@@ -19,7 +19,8 @@ from penstock.providers.provider import Provider, Providers
 from penstock.providers.sent import text_bytes
 from penstock.providers.vendors import VENDORS
 from tests.fakes.wire_server import CHUNKED_HEAD, Script, Wire, WireServer, chunk
-from tests.providers.test_provider import GOOD, _Hello, answering, config, refusal
+from tests.providers.calls import Neutral, call
+from tests.providers.test_provider import GOOD, HELLO, answering, config, refusal
 
 THREE_KEYS = tuple(Secret(f"sk-canary-of-the-key-{number:04}") for number in range(3))
 
@@ -37,7 +38,7 @@ async def serving(script: Script, **more: Any) -> AsyncIterator[tuple[WireServer
 
 async def failure_of(provider: Provider, attempts: Attempts | None = None) -> UpstreamError:
     with pytest.raises(UpstreamError) as caught:
-        await provider.open("m", _Hello(), attempts or Attempts())
+        await provider.open("m", HELLO, attempts or Attempts())
     return caught.value
 
 
@@ -132,7 +133,7 @@ async def test_a_call_that_was_given_up_is_counted_with_a_guess_of_what_was_read
 
     async with serving(script) as (server, provider):
         attempts = Attempts()
-        waiting = asyncio.create_task(provider.open("m", _Hello(), attempts))
+        waiting = asyncio.create_task(provider.open("m", HELLO, attempts))
         async with asyncio.timeout(10):
             await asked.wait()
             await asyncio.sleep(0.05)
@@ -149,7 +150,7 @@ async def test_a_call_that_was_given_up_is_counted_with_a_guess_of_what_was_read
 async def test_a_caller_who_goes_away_in_a_pause_between_two_attempts_leaves_nothing_behind() -> None:
     async with serving(answering(lambda seen: refusal(503, "overloaded"))) as (server, provider):
         attempts = Attempts()
-        waiting = asyncio.create_task(provider.open("m", _Hello(), attempts))
+        waiting = asyncio.create_task(provider.open("m", HELLO, attempts))
         async with asyncio.timeout(10):
             while not attempts.made:
                 await asyncio.sleep(0.01)
@@ -181,16 +182,13 @@ async def test_many_calls_that_meet_two_refusals_at_once_all_get_past_them() -> 
                 return refusal(400, f"Unsupported parameter: '{field.decode()}'", param=field.decode())
         return GOOD
 
-    class _Warm(_Hello):
-        def exchange(self, wire: Any, model: str, quirks: Quirks) -> Any:
-            return wire.request(Call(messages=[Message(role="user", content="x")], temperature=0.5), model, quirks)
-
+    warm = Neutral(call(temperature=0.5))
     async with serving(answering(answer)) as (server, provider):
-        answers = await asyncio.gather(*(provider.open("m", _Warm(), Attempts()) for _ in range(8)))
+        answers = await asyncio.gather(*(provider.open("m", warm, Attempts()) for _ in range(8)))
         for one in answers:
             one.close()
         before = len(server.requests)
-        (await provider.open("m", _Warm(), Attempts())).close()
+        (await provider.open("m", warm, Attempts())).close()
         assert len(server.requests) == before + 1
         assert len(provider.learnt()) == 1
 

@@ -1,7 +1,7 @@
 """Where models of Google and Vertex are called, with which headers, and what is tried when a key is refused there."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,24 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from penstock.errors import UpstreamError
 from penstock.kit.clock import SystemClock
 from penstock.kit.secret import Secret
-from penstock.providers.answer import Answer
-from penstock.providers.attempts import Attempts
 from penstock.providers.base import (
     Call,
-    Exchange,
     Message,
     Opaque,
     ProviderConfig,
-    Quirks,
-    Reader,
     ServiceAccount,
-    TextDelta,
     Tool,
     ToolCall,
-    Wire,
 )
 from penstock.providers.failures import CredentialsRefused, ModelFailed
-from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Provider, Providers
 from penstock.providers.vendors import VENDORS, base_url_of, wire_for
 from penstock.providers.wires.gemini.signatures import PLACEHOLDER, on_call
@@ -37,50 +29,15 @@ from tests.fakes.dialects.google_rules import check_labels
 from tests.fakes.elsewhere import Elsewhere
 from tests.fakes.wire_server import Script, Seen, WireServer, chunked, ok
 from tests.fakes.wire_server import Wire as Line
+from tests.providers.calls import call, text_of
+from tests.providers.conftest import Serve
 from tests.providers.gemini_streams import MODEL, TAIL, frame, text
-
-Serve = Callable[[Script], Awaitable[WireServer]]
 
 KEY = "AIzaCanaryOfTheKey0001"
 STREAM = (frame(text("Hi")) + TAIL).replace("\n", "\r\n").encode()
 GOOD = chunked(STREAM)
 PLACE = {"project": "my project", "location": "europe-west4"}
 IN_PLACE = b"/v1beta1/projects/my%20project/locations/europe-west4"
-
-
-class _Asks:
-    wire: str | None = None
-    tools_optional = False
-
-    def __init__(self, *messages: Message, **fields: Any) -> None:
-        self._call = Call(messages=messages or [Message(role="user", content="Hello")], **fields)
-        self.has_tools = bool(self._call.tools)
-
-    def exchange(self, wire: Wire, model: str, quirks: Quirks) -> Exchange:
-        return wire.request(self._call, model, quirks)
-
-    def reader(self, wire: Wire, model: str, quirks: Quirks, *, content_type: str, sent_bytes: int) -> "Reader[Any]":
-        return wire.reader(model=model, content_type=content_type, quirks=quirks, sent_bytes=sent_bytes)
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
-    servers: list[WireServer] = []
-
-    async def start(script: Script) -> WireServer:
-        servers.append(await WireServer(script).start())
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        await server.close()
-
-
-@pytest.fixture
-async def providers() -> AsyncIterator[Providers]:
-    opened = Providers(open_provider_transport, SystemClock())
-    yield opened
-    await opened.aclose()
 
 
 def config(server: WireServer, kind: str = "vertex", **more: Any) -> ProviderConfig:
@@ -108,15 +65,8 @@ def answering(*answers: Callable[[Seen], bytes] | bytes) -> Script:
     return script
 
 
-async def ask(provider: Provider, model: str, asks: _Asks | None = None) -> str:
-    answer: Answer[Any] = await provider.open(model, asks or _Asks(), Attempts())
-    deltas = [delta for piece in answer.ready for delta in piece]
-    try:
-        while (piece := await answer.next()) is not None:
-            deltas += piece
-    finally:
-        answer.close()
-    return "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+async def ask(provider: Provider, model: str, asked: Call | None = None) -> str:
+    return await text_of(provider, model, asked or call("Hello"))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +218,7 @@ async def test_a_key_that_is_none_of_googles_is_set_aside_at_once(serve: Serve, 
 async def test_who_asks_is_a_label_on_vertex_and_nothing_at_google(serve: Serve, providers: Providers) -> None:
     server = await serve(answering(GOOD))
     for kind in ("vertex", "google"):
-        await ask(providers.of(config(server, kind)), "gemini-2.5-flash", _Asks(user_ref="Jo"))
+        await ask(providers.of(config(server, kind)), "gemini-2.5-flash", call(user_ref="Jo"))
     bodies = [json.loads(seen.body) for seen in server.requests]
     assert [one.get("labels") for one in bodies] == [{"user": "jo"}, None]
     check_labels(bodies[0]["labels"])
@@ -280,7 +230,7 @@ async def test_s061_a_key_that_is_refused_on_both_paths_is_the_callers_error(
     invalid = refusal(400, "API key not valid.", status="INVALID_ARGUMENT", details=[{"reason": "API_KEY_INVALID"}])
     server = await serve(answering(lambda seen: EXPRESS if b"/projects/" in seen.target else invalid))
     provider = providers.of(config(server))
-    with pytest.raises(CredentialsRefused, match=r"Incorrect API key provided.*API_KEY_INVALID|API_KEY_INVALID"):
+    with pytest.raises(CredentialsRefused, match="API_KEY_INVALID"):
         await ask(provider, "gemini-2.5-flash")
     assert len(server.requests) == 2
     assert [one.state for one in provider.keys.states()] == ["bad"]
@@ -288,17 +238,19 @@ async def test_s061_a_key_that_is_refused_on_both_paths_is_the_callers_error(
 
 async def test_a_refused_signature_is_replaced_for_this_call_only(serve: Serve, providers: Providers) -> None:
     block = Opaque("gemini", MODEL, on_call("SIGNED", "a"))
-    asks = _Asks(
-        Message(role="user", content="Hello"),
-        Message(role="assistant", tool_calls=[ToolCall("a", "f", "{}")], opaque=[block]),
-        Message(role="tool", tool_call_id="a", content="found"),
+    asked = Call(
+        messages=[
+            Message(role="user", content="Hello"),
+            Message(role="assistant", tool_calls=[ToolCall("a", "f", "{}")], opaque=[block]),
+            Message(role="tool", tool_call_id="a", content="found"),
+        ],
         tools=[Tool("f", "F", {})],
     )
     refused = refusal(400, "Corrupted thought signature.", status="INVALID_ARGUMENT")
     server = await serve(answering(lambda seen: refused if b"SIGNED" in seen.body else GOOD))
     provider = providers.of(config(server, "google"))
     for _ in range(2):
-        assert await ask(provider, MODEL, asks) == "Hi"
+        assert await ask(provider, MODEL, asked) == "Hi"
     assert [b"SIGNED" in seen.body for seen in server.requests] == [True, False, True, False]
     assert PLACEHOLDER.encode() in server.requests[1].body
 
@@ -308,7 +260,7 @@ async def test_what_a_model_refuses_is_left_out_from_then_on(serve: Serve, provi
     server = await serve(answering(lambda seen: refused if b"MINIMAL" in seen.body else GOOD))
     provider = providers.of(config(server, "google"))
     for _ in range(2):
-        assert await ask(provider, MODEL, _Asks(reasoning="off")) == "Hi"
+        assert await ask(provider, MODEL, call(reasoning="off")) == "Hi"
     levels = [json.loads(seen.body)["generationConfig"]["thinkingConfig"]["thinkingLevel"] for seen in server.requests]
     assert levels == ["MINIMAL", "LOW", "LOW"]
 

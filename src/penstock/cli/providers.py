@@ -20,7 +20,7 @@ from penstock.gateway.catalog.snapshot import Snapshot
 from penstock.kit.clock import SystemClock
 from penstock.providers.base import ProviderConfig
 from penstock.providers.failures import NoUsableKey
-from penstock.providers.listing import Probe, probe, unlisted
+from penstock.providers.listing import Listed, Probe, probe, unlisted
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
 from penstock.providers.vendors import base_url_of
@@ -37,15 +37,23 @@ class Checked(msgspec.Struct, frozen=True):
 
     config: ProviderConfig
     probes: Sequence[Probe]
-    missing: Mapping[str, str | None]
+    missing: Mapping[str, str | None] = {}
+
+    @property
+    def listed(self) -> Listed | None:
+        """What the first key that was given a list was given."""
+        return next((one.listed for one in self.probes if one.listed is not None), None)
+
+    @property
+    def deployments(self) -> Sequence[str] | None:
+        """On Azure, where these names can be asked for and nothing else."""
+        return self.listed.names if self.listed is not None and self.listed.of_deployments else None
 
     @property
     def is_good(self) -> bool:
-        """A model that is not listed fails the check only where nothing else can be asked for: on Azure."""
-        by_deployment = any(one.listed is not None and one.listed.of_deployments for one in self.probes)
-        return all(one.failure is None and one.is_reachable for one in self.probes) and not (
-            by_deployment and self.missing
-        )
+        """A model that is not listed fails the check only where nothing else can be asked for."""
+        works = all(one.failure is None and one.is_reachable for one in self.probes)
+        return works and (self.deployments is None or not self.missing)
 
 
 @app.callback()
@@ -81,17 +89,16 @@ async def _check_all(snapshot: Snapshot, key: str | None) -> list[Checked]:
 
 
 async def _check(snapshot: Snapshot, config: ProviderConfig, opened: Providers) -> Checked:
-    probes = await probe(config, opened.of)
-    listed = next((one.listed for one in probes if one.listed is not None), None)
-    if listed is None or config.type == DEMO:
-        return Checked(config, probes, {})
+    found = Checked(config, await probe(config, opened.of))
+    if found.listed is None or config.type == DEMO:
+        return found
     configured = [
         backend.upstream_model
         for model in snapshot.models
         for backend in model.backends
         if backend.provider.key == config.key
     ]
-    return Checked(config, probes, unlisted(config, listed, configured))
+    return msgspec.structs.replace(found, missing=unlisted(config, found.listed, configured))
 
 
 # --- how it is shown --------------------------------------------------------------------------------------------------
@@ -104,14 +111,14 @@ def _print(checked: Checked) -> None:
         print(f"  {_credential(config, one)}: {_verdict(one)}")
         for sentence in _sentences(config, one):
             print(f"    {sentence}")
-    listed = next((one.listed for one in checked.probes if one.listed is not None), None)
-    what = "deployment" if listed is not None and listed.of_deployments else "model"
+    deployments = checked.deployments
+    what = "model" if deployments is None else "deployment"
     for model, nearest in checked.missing.items():
         hint = f" Did you mean `{nearest}`?" if nearest else ""
         print(f"  {model}: MODELS names it, but the provider lists no such {what}.{hint}")
-        if what == "deployment":
-            there = ", ".join(f"`{name}`" for name in listed.names[:10]) if listed is not None else ""
-            print(f"    On Azure the `id` in MODELS is the name of the deployment. There is: {there or 'none'}.")
+        if deployments is not None:
+            there = ", ".join(f"`{name}`" for name in deployments[:10]) or "none"
+            print(f"    On Azure the `id` in MODELS is the name of the deployment. There is: {there}.")
 
 
 def _sentences(config: ProviderConfig, one: Probe) -> list[str]:

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from penstock.errors import PenstockError
@@ -25,7 +25,6 @@ def health_routes(probes: Mapping[str, Probe], detail: Detail) -> APIRouter:
     """`probes` by the name that `/health/ready` shows: `database`, `coordination`. `detail` answers `?detail`."""
     router = APIRouter(tags=["Health"])
     started = time.monotonic()
-    shown_to = detail
 
     @router.get("/health", operation_id="health")
     @router.head("/health", include_in_schema=False)
@@ -35,13 +34,13 @@ def health_routes(probes: Mapping[str, Probe], detail: Detail) -> APIRouter:
 
     @router.get("/health/ready", responses={503: _NOT_READY}, operation_id="ready")
     @router.head("/health/ready", include_in_schema=False)
-    async def ready(request: Request, detail: str | None = None) -> Response:
+    async def ready(request: Request, wanted: Annotated[str | None, Query(alias="detail")] = None) -> Response:
         """503 with the dependencies that do not work, else 200.
 
         `?detail` adds the providers with the state of their keys, for the management secret, or an API key that has
         `health:detail`.
         """
-        more = {} if detail is None else await shown_to(incoming_of(request.scope))
+        more = {} if wanted is None else await detail(incoming_of(request.scope))
         reasons = await asyncio.gather(*(_reason(probe) for probe in probes.values()))
         failed = [
             {"name": name, "message": reason}

@@ -346,8 +346,6 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     """A pattern of models that must be told to answer with text."""
     max_temperature: float | None = None
     """The highest that is accepted; higher wishes become it."""
-    surface_fixed: bool = False
-    """The entry says on which of OpenAI's two surfaces its models are called (`api`): no refusal changes that."""
     media: MediaQuirks = MediaQuirks()
     betas: tuple[str, ...] = ()
     """Switches of the entry's `betas` (Anthropic's formats)."""

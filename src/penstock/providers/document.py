@@ -4,13 +4,13 @@ they cannot drift."""
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from penstock.providers.base import ProviderConfig, Quirks, Wire
-from penstock.providers.facts import Facts, facts_of, way_for
+from penstock.providers.facts import Facts, facts_of
 from penstock.providers.failures import Failure
 from penstock.providers.media.asked import Embeddings, Pictures, Recording, Speech
 from penstock.providers.media.forms import Form
 from penstock.providers.media.plans import Ask, NotOffered, Plan, drawing, embedding, speaking, transcribing
 from penstock.providers.media.results import Drawn, Embedded
-from penstock.providers.vendors import FLAVOURS, VENDORS, Way, base_url_of, load_wire, vendor_of
+from penstock.providers.vendors import FLAVOURS, VENDORS, Way, base_url_of, load_wire, vendor_of, way_for
 
 # A model of each family that somebody might configure, by type. Only examples: any name works.
 _EXAMPLES: Sequence[tuple[str, str, Mapping[str, str]]] = (
@@ -124,7 +124,7 @@ def _models() -> str:
         facts = facts_of(config, model)
         flavour = f" ({details['flavor']})" if "flavor" in details else ""
         name = "any model" if model == "any" else f"`{model}`"
-        rows.append((f"`{kind}`{flavour}", name, _FORMATS[way_for(config, model).wire], *_known(facts)))
+        rows.append((f"`{kind}`{flavour}", name, _FORMATS[way_for(vendor_of(config), model).wire], *_known(facts)))
     heads = ("type", "for example", "called by", "images", "PDF", "audio", "tools", "reasoning", "JSON schema")
     return _table(heads, rows)
 
@@ -180,7 +180,7 @@ def _way_beside_chat(config: ProviderConfig, model: str) -> Way:
     """Such calls are written as chat completions' siblings, where the vendor has those."""
     vendor = vendor_of(config)
     chat = vendor.way_of("openai_chat") if vendor.learns_surface else None
-    return chat or way_for(config, model)
+    return chat or way_for(vendor, model)
 
 
 def _failures() -> str:

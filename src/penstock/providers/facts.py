@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.providers.base import ProviderConfig
 from penstock.providers.price_list import PriceList
-from penstock.providers.vendors import Way, flavour_of, vendor_of, wire_for
+from penstock.providers.vendors import Way, flavour_of, vendor_of, way_for
 
 PDF = "application/pdf"
 _DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -51,7 +51,7 @@ STATED = ("images", "documents", "audio", "tools", "reasoning", "structured_outp
 
 def facts_of(config: ProviderConfig, model: str, given: Facts | None = None) -> Facts:
     """What is known of a model at a provider. `given` is the operator's word on it; None in it says nothing."""
-    way = way_for(config, model)
+    way = way_for(vendor_of(config), model)
     carried = _carried(config, way)
     family = _family(config, re.sub(way.strips, "", model) if way.strips else model)
     known = {name: value for name, value in msgspec.structs.asdict(given or Facts()).items() if value is not None}
@@ -66,14 +66,6 @@ def with_context(facts: Facts, prices: PriceList, config: ProviderConfig, model:
     if facts.context_tokens is not None:
         return facts
     return msgspec.structs.replace(facts, context_tokens=prices.context_tokens(config, model))
-
-
-def way_for(config: ProviderConfig, model: str) -> Way:
-    """How a model is called as long as nothing else was learnt of it."""
-    vendor = vendor_of(config)
-    api = dict(config.details).get("api", "auto")
-    named = {"chat": "openai_chat", "responses": "openai_responses"}.get(api)
-    return vendor.way_of(named or wire_for(vendor, model)) or vendor.ways[0]
 
 
 # --- what the formats carry ------------------------------------------------------------------------------------------

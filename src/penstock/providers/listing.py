@@ -103,9 +103,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     `listed` is None where the provider has no list, which is no failure. `failure` has what went wrong.
     """
 
-    provider: str
-    type: str
-    key: str | None
+    key: str | None = None
     is_reachable: bool | None = None
     is_accepted: bool | None = None
     listed: Listed | None = None
@@ -139,11 +137,10 @@ def unlisted(config: ProviderConfig, listed: Listed, configured: Iterable[str]) 
 
 
 async def _probe(open_provider: Callable[[ProviderConfig], Provider], config: ProviderConfig) -> Probe:
-    found = Probe(provider=config.key, type=config.type, key=None)
+    found = Probe()
     try:
         provider = open_provider(config)
-        hint = provider.keys.states()[0].hint
-        found = msgspec.structs.replace(found, key=hint)
+        found = Probe(key=provider.keys.states()[0].hint)
         listed = await list_models(provider)
     except (UpstreamNotFound, Unsupported) as error:
         # The key may be good or not: most servers look for the path first.

@@ -70,10 +70,10 @@ class Manner:
         return other
 
     def amended(self, amendment: Amendment, vendor: Vendor, now: float) -> "Manner | None":
-        """None when the vendor has no such format."""
+        """None when the vendor has no such format, or the operator has named another."""
         way, quirks = self._way, amendment.quirks
         if amendment.wire is not None:
-            found = vendor.way_of(amendment.wire)
+            found = vendor.way_of(amendment.wire) if vendor.learns_surface else None
             if found is None:
                 return None
             way, quirks = found, found.quirks
@@ -88,6 +88,10 @@ class Manner:
         usual = msgspec.structs.asdict(self._way.quirks)
         now = msgspec.structs.asdict(self.quirks)
         return {name: _plain(value) for name, value in now.items() if value != usual[name]}
+
+    def is_like(self, other: "Manner") -> bool:
+        """It would be refused for the same reason."""
+        return self.wire is other.wire and self.quirks == other.quirks and self.address == other.address
 
     def is_elsewhere(self, other: "Manner") -> bool:
         return self._paths != other._paths or self.place != other.place

@@ -22,7 +22,7 @@ from penstock.providers.answer import Answer, error_body
 from penstock.providers.attempts import Attempt, Attempts
 from penstock.providers.base import AwsKeys, Exchange, ProviderConfig, Reader, Translation
 from penstock.providers.credentials.base import Authorizer
-from penstock.providers.failures import Failure, UpstreamNotFound, explain_for, from_transport
+from penstock.providers.failures import SHORT_WAIT_S, Failure, UpstreamNotFound, explain_for, from_transport
 from penstock.providers.keys import Key, KeyRing
 from penstock.providers.manners import Address, Manner
 from penstock.providers.sent import text_bytes
@@ -35,7 +35,7 @@ from penstock.providers.transport.base import (
     TransportError,
     TransportTimeout,
 )
-from penstock.providers.vendors import Vendor, Way, vendor_of, wire_for
+from penstock.providers.vendors import Vendor, vendor_of, way_for
 from penstock.providers.wires.estimates import estimated
 from penstock.telemetry.logs import log
 
@@ -43,11 +43,7 @@ Output = TypeVar("Output")
 
 OpenTransport = Callable[[ProviderConfig], Transport]
 
-_SURFACES = {"chat": "openai_chat", "responses": "openai_responses"}
-"""What `api` of an entry says."""
-
 _PAUSE_S = (0.5, 1.5)
-_LONGEST_PAUSE_S = 5.0
 _USER_AGENT = f"penstock/{__version__}".encode()
 
 
@@ -80,6 +76,7 @@ class Provider:
         refused: set[Key] = set()
         paused = renewed = False
         usual = manner = self._manner_for(model, translation)
+        tried = [usual]
         while True:
             try:
                 key = self.keys.pick(refused)
@@ -99,7 +96,7 @@ class Provider:
                 attempts.log.append(self._noted(key, manner, _outcome(error), error.upstream_status, begun_at))
                 is_stale = not renewed and key.authorizer is not None and key.authorizer.refused(error)
                 may_go_on = attempts.may_go_on()
-                other = self._other_manner(error, manner, translation) if may_go_on and not is_stale else None
+                other = self._other_manner(error, tried, translation) if may_go_on and not is_stale else None
                 if other is None and not (is_stale and may_go_on):
                     self.keys.report(key, error)
                 if not may_go_on:
@@ -108,6 +105,7 @@ class Provider:
                     renewed = True
                 elif other is not None:
                     manner = other
+                    tried.append(manner)
                 elif _other_key(error):
                     first_failure = first_failure or error
                     refused.add(key)
@@ -145,6 +143,7 @@ class Provider:
         dispatched_at = asyncio.get_running_loop().time()
         response: Response | None = None
         reader: Reader[Output] | None = None
+        has_begun = False
         try:
             response = await self._transport.send(request, self._limits_now(attempts))
             if not 200 <= response.status < 300:
@@ -155,15 +154,16 @@ class Provider:
             )
             answer = Answer(response, reader, explain)
             await self._begin(answer, dispatched_at)
-        except BaseException as error:
-            if response is not None:
-                response.close()
-            if isinstance(error, TransportError):
-                raise explain(error) from error
-            if isinstance(error, asyncio.CancelledError):
-                # The provider may have worked for it already, and nobody will tell how much.
-                attempts.abandoned = estimated(text_bytes(exchange.body), 0) if reader is None else reader.estimate()
+            has_begun = True
+        except TransportError as error:
+            raise explain(error) from error
+        except asyncio.CancelledError:
+            # The provider may have worked for it already, and nobody will tell how much.
+            attempts.abandoned = estimated(text_bytes(exchange.body), 0) if reader is None else reader.estimate()
             raise
+        finally:
+            if not has_begun and response is not None:
+                response.close()
         return answer
 
     def _limits_now(self, attempts: Attempts) -> Limits:
@@ -244,18 +244,14 @@ class Provider:
         manner = self._manners.get(kind)
         if manner is not None and (manner.until is None or self._clock.monotonic() < manner.until):
             return manner
-        manner = self._manners[kind] = Manner.of(self._way_for(model, translation.wire), model, self._address)
+        manner = self._manners[kind] = Manner.of(way_for(self._vendor, model, translation.wire), model, self._address)
         return manner
 
-    def _way_for(self, model: str, preferred: str | None) -> Way:
-        vendor, api = self._vendor, self._details.get("api", "auto")
-        wire = _SURFACES.get(api)
-        if wire is None and preferred is not None and vendor.learns_surface:
-            wire = preferred
-        return vendor.way_of(wire or wire_for(vendor, model)) or vendor.ways[0]
-
-    def _other_manner(self, error: UpstreamError, manner: Manner, translation: Translation[Output]) -> Manner | None:
-        """Another way to send the same call that may get past this refusal."""
+    def _other_manner(
+        self, error: UpstreamError, tried: Sequence[Manner], translation: Translation[Output]
+    ) -> Manner | None:
+        """Another way than those that were `tried` to send the same call, which may get past this refusal."""
+        manner = tried[-1]
         lost = isinstance(error, UpstreamNotFound) and error.upstream_status == 404 and error.wrong_path
         if lost and self._vendor.wants_v1 and not manner.address.path.endswith(b"/v1"):
             return manner.at(manner.address.with_v1())
@@ -263,7 +259,7 @@ class Provider:
         if amendment is None or (amendment.drops_tools and not translation.tools_optional):
             return None
         other = manner.amended(amendment, self._vendor, self._clock.monotonic())
-        if other is None:
+        if other is None or any(map(other.is_like, tried)):
             return None
         try:
             before = translation.exchange(manner.wire, manner.model, manner.quirks)
@@ -330,7 +326,7 @@ def _other_key(error: UpstreamError) -> bool:
 
 
 def _same_key_once(error: UpstreamError) -> bool:
-    return isinstance(error, Failure) and error.same_key_once and (error.retry_after_s or 0.0) <= _LONGEST_PAUSE_S
+    return isinstance(error, Failure) and error.same_key_once and (error.retry_after_s or 0.0) <= SHORT_WAIT_S
 
 
 def _pause_s(error: UpstreamError) -> float:

@@ -51,7 +51,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Literal["aws", "google", "entra"] | None = None
     """What is asked for when the entry has no keys: `providers/credentials/`."""
     learns_surface: bool = False
-    """`rules` may be wrong for a model; the entry's `api` and the vendor's own refusals say better."""
+    """`rules` may be wrong for a model; the wire that a request came in, and the vendor's own refusals, say better."""
 
     def way_of(self, wire: str) -> Way | None:
         return next((way for way in self.ways if way.wire == wire), None)
@@ -244,6 +244,9 @@ VENDORS: Mapping[str, Vendor] = {
     ),
 }
 
+# What `api` of an entry says.
+_SURFACES: Mapping[str, str] = {"chat": "openai_chat", "responses": "openai_responses"}
+
 # What an `openai-compatible` server is known to want (`spec/providers.md` 10.5). Reasoning switches are only
 # sent to a flavour that the entry names itself: for a recognised address the switch stays cosmetic.
 FLAVOURS: Mapping[str, Quirks] = {
@@ -317,8 +320,8 @@ def vendor_of(config: ProviderConfig) -> Vendor:
     details = dict(config.details)
     if config.type == "azure" and (ways := _AZURE_UNDATED.get(details.get("apiVersion", ""))) is not None:
         vendor = msgspec.structs.replace(vendor, ways=ways)
-    if details.get("api") in ("chat", "responses"):
-        vendor = _with_quirks(vendor, surface_fixed=True)
+    if (wire := _SURFACES.get(details.get("api", ""))) is not None:
+        vendor = _on_surface(vendor, wire)
     if config.base_url != base_url_of(config.type, details):
         vendor = msgspec.structs.replace(vendor, ways=tuple(_at_its_own_address(way) for way in vendor.ways))
     if betas := details.get("betas"):
@@ -326,6 +329,12 @@ def vendor_of(config: ProviderConfig) -> Vendor:
     if config.type == "anthropic" and "apiVersion" in details:
         vendor = _with_quirks(vendor, format_version=details["apiVersion"])
     return vendor
+
+
+def _on_surface(vendor: Vendor, wire: str) -> Vendor:
+    """The operator says how all models are called: neither their names nor a refusal change that."""
+    ways = tuple(sorted(vendor.ways, key=lambda way: way.wire != wire))
+    return msgspec.structs.replace(vendor, ways=ways, rules=(), learns_surface=False)
 
 
 def _flavoured(vendor: Vendor, config: ProviderConfig) -> Vendor:
@@ -348,6 +357,15 @@ def _at_its_own_address(way: Way) -> Way:
 def _with_quirks(vendor: Vendor, **quirks: Any) -> Vendor:
     ways = [msgspec.structs.replace(way, quirks=msgspec.structs.replace(way.quirks, **quirks)) for way in vendor.ways]
     return msgspec.structs.replace(vendor, ways=tuple(ways))
+
+
+def way_for(vendor: Vendor, model: str, preferred: str | None = None) -> Way:
+    """How a model is called as long as nothing else was learnt of it.
+
+    `preferred` is the wire that a request was written in, which counts where the vendor's own rules may be wrong.
+    """
+    wire = preferred if vendor.learns_surface else None
+    return vendor.way_of(wire or wire_for(vendor, model)) or vendor.ways[0]
 
 
 def wire_for(vendor: Vendor, model: str) -> str:

@@ -186,7 +186,7 @@ def test_thoughts_of_another_tenant_or_under_another_secret_are_ignored() -> Non
     details = [THOUGHTS.packed(THOUGHT, 0)]
     assert THOUGHTS.unpacked(details) == (THOUGHT,)
     assert Thoughts(BOX, "tenant-2").unpacked(details) == ()
-    assert Thoughts(thoughts_box(), "tenant-1").unpacked(details) == ()
+    assert Thoughts(thoughts_box(("another master secret",)), "tenant-1").unpacked(details) == ()
 
 
 def test_thoughts_outlive_the_rotation_of_the_master_secret() -> None:

@@ -12,7 +12,7 @@ from penstock.gateway.inference.openai_call import AskedCall, read_call
 from penstock.gateway.inference.openai_thoughts import Thoughts, thoughts_box
 from penstock.providers.base import Audio, Call, Document, Image, JsonSchema, Message, Opaque, Text, Tool, ToolCall
 
-THOUGHTS = Thoughts(thoughts_box(), "tenant-1")
+THOUGHTS = Thoughts(thoughts_box(("the master secret of these tests",)), "tenant-1")
 PNG = "data:image/png;base64,iVBORw0KGgo="
 PDF = "data:application/pdf;base64,JVBERi0="
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}}

@@ -87,16 +87,12 @@ def read_price(fields: Fields) -> Price | None:
     if given is None:
         return None
     rates = _rates(given, Rates())
-    tiers = [
-        (start, _rates(tier, rates))
-        for tier in _tiers(given)
-        if (start := tier.whole("aboveInput", 0, _MOST_TOKENS)) is not None
-    ]
+    tiers = [_tier(tier, rates) for tier in _tiers(given)]
     given.close()
     if not rates.is_known:
         given.notes.warn(given.path, "has no price in it, so it is ignored.", 'Add "input" and "output".')
         return None
-    return Price(rates=rates, tiers=tiers_of(tiers))
+    return Price(rates=rates, tiers=tiers_of([tier for tier in tiers if tier is not None]))
 
 
 def _rates(given: Fields, below: Rates) -> Rates:
@@ -111,14 +107,16 @@ def _tiers(given: Fields) -> list[Fields]:
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value) or len(value) > _MOST_TIERS:
         given.refuse("tiers", "is not a short array of objects.", 'Expected [{"aboveInput": 200000, "input": "5"}].')
         return []
-    tiers = [Fields(one, (*given.path, "tiers", place), given.notes) for place, one in enumerate(value)]
-    for tier in tiers:
-        if not tier.has("aboveInput"):
-            tier.missing("aboveInput", "the tokens of input above which the tier holds")
-        for name in ("aboveInput", *_RATES):
-            tier.raw(name)
-        tier.close()
-    return tiers
+    return [Fields(one, (*given.path, "tiers", place), given.notes) for place, one in enumerate(value)]
+
+
+def _tier(given: Fields, below: Rates) -> tuple[int, Rates] | None:
+    rates = _rates(given, below)
+    if not given.has("aboveInput"):
+        given.missing("aboveInput", "the tokens of input above which the tier holds")
+    start = given.whole("aboveInput", 0, _MOST_TOKENS)
+    given.close()
+    return None if start is None else (start, rates)
 
 
 def _rate(given: Fields, name: str) -> Decimal | None:

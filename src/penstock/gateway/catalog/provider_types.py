@@ -166,7 +166,7 @@ def _credentials(fields: Fields) -> list[Fields]:
 def _has_keys(fields: Fields) -> bool:
     """Whether `apiKeys` has at least one; an empty list is as good as none."""
     value = fields.raw("apiKeys")
-    return bool([one for one in value if one] if isinstance(value, list) else value)
+    return any(value) if isinstance(value, list) else bool(value)
 
 
 def _absent_credentials(fields: Fields) -> str | None:

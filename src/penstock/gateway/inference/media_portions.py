@@ -88,6 +88,5 @@ def _too_long(record: CallRecord, limit_s: float) -> UpstreamError:
 
 
 def _add(record: CallRecord, more: CallRecord) -> None:
-    record.attempts += more.attempts
     record.tried = (*record.tried, *more.tried)
     record.usage = summed([usage for usage in (record.usage, more.usage) if usage is not None])

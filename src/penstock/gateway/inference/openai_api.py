@@ -18,7 +18,7 @@ from penstock.gateway.catalog.snapshot import Model, Snapshot
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.openai_choices import Choices
-from penstock.gateway.inference.openai_thoughts import Thoughts, thoughts_box
+from penstock.gateway.inference.openai_thoughts import Thoughts
 from penstock.gateway.inference.openai_translation import Relayed
 from penstock.gateway.inference.service import CallRecord, Inference, Served
 from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, ANY_MODEL_PERMISSION
@@ -32,8 +32,7 @@ CHAT_PATH = "/oai/v1/chat/completions"
 
 
 class ChatCompletions:
-    """`thoughts` seals the signed thoughts that clients keep. Replicas that take turns need the same; without it they
-    are good until this process ends."""
+    """`thoughts` seals the signed thoughts that clients keep; replicas that take turns need the same."""
 
     def __init__(
         self,
@@ -42,13 +41,13 @@ class ChatCompletions:
         *,
         max_body_bytes: int,
         keep_alive_s: float,
-        thoughts: SecretBox | None = None,
+        thoughts: SecretBox,
     ) -> None:
         self._identity = identity
         self._inference = inference
         self._max_body_bytes = max_body_bytes
         self._keep_alive_s = keep_alive_s
-        self._thoughts = thoughts or thoughts_box()
+        self._thoughts = thoughts
 
     async def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         caller = await self._caller(incoming)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import ExitStack
 from typing import Any, cast
 
 import msgspec
@@ -46,12 +47,11 @@ class Choices:
             self._served.append(await inference.begin(caller, model, choice, record))
 
         try:
-            await _all(begin_one(index) for index in range(1, self._asked.choices))
-        except BaseException:
-            self.close()
-            raise
+            with ExitStack() as given_up:
+                given_up.callback(self.close)
+                await _all(begin_one(index) for index in range(1, self._asked.choices))
+                given_up.pop_all()
         finally:
-            self._record.attempts = sum(record.attempts for record in self._records)
             self._record.tried = [attempt for record in self._records for attempt in record.tried]
 
     async def stream(self, relay: Relay) -> bytes:

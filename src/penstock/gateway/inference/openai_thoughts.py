@@ -6,7 +6,6 @@ and one that a client had made up could ask for what only this installation's ac
 """
 
 import base64
-import os
 from typing import Any
 
 import msgspec
@@ -23,9 +22,9 @@ _PURPOSE = "thoughts of models"
 _opaque_of = msgspec.json.Decoder(Opaque).decode
 
 
-def thoughts_box(masters: tuple[str, ...] = ()) -> SecretBox:
-    """Seals with the first of the installation's master secrets. Without any: with a secret of this process alone."""
-    return SecretBox(tuple(master.encode() for master in masters) or (os.urandom(32),), _PURPOSE)
+def thoughts_box(masters: tuple[str, ...]) -> SecretBox:
+    """Seals with the first of the installation's master secrets; each of them opens."""
+    return SecretBox(tuple(master.encode() for master in masters), _PURPOSE)
 
 
 class Thoughts:

@@ -23,7 +23,7 @@ from penstock.http.outbound import Fetched
 from penstock.providers.answer import Answer
 from penstock.providers.attempts import Attempt, Attempts
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
-from penstock.providers.failures import AllKeysResting, Failure, RateLimited
+from penstock.providers.failures import SHORT_WAIT_S, AllKeysResting, Failure, RateLimited
 from penstock.providers.price_list import PriceList
 from penstock.providers.prices import Charge, charge_of
 from penstock.providers.provider import Providers
@@ -31,16 +31,12 @@ from penstock.telemetry.logs import log
 
 Output = TypeVar("Output")
 
-_SHORT_WAIT_S = 5.0
-"""The longest `Retry-After` that is waited for here, when nothing else is free (`spec/providers.md` 2.7)."""
-
 
 class CallRecord(msgspec.Struct):
     """What became known of one call, for logs and, later, the ledger."""
 
     model: str | None = None
     provider: str | None = None
-    attempts: int = 0
     tried: Sequence[Attempt] = ()
     """Every request that was sent for this call, with what became of it; the last one is the one that answered."""
     first_token_s: float | None = None
@@ -48,6 +44,10 @@ class CallRecord(msgspec.Struct):
     backend: Backend | None = None
     """Who answered, or was asked last."""
     prices: PriceList | None = None
+
+    @property
+    def attempts(self) -> int:
+        return len(self.tried)
 
     @property
     def charge(self) -> Charge | None:
@@ -176,8 +176,6 @@ class Inference:
                 if position == len(found) or not attempts.may_go_on() or not elsewhere:
                     raise failure from failure.__cause__
                 log.warning("backend failed, trying the next", backend=candidate.model.slug, reason=error.message)
-            finally:
-                record.attempts = attempts.made
         raise AssertionError("candidates are never empty")
 
     async def _prepared(
@@ -226,8 +224,7 @@ def _wait_s(error: RateLimited) -> float:
 
 
 def _is_short(error: RateLimited) -> bool:
-    """Waiting here costs the caller less than asking again."""
-    return error.other_backend and error.retry_after_s is not None and error.retry_after_s <= _SHORT_WAIT_S
+    return error.other_backend and error.retry_after_s is not None and error.retry_after_s <= SHORT_WAIT_S
 
 
 def _cost_fields(charge: Charge | None, *, is_estimated: bool) -> dict[str, object]:

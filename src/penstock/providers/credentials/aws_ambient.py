@@ -70,7 +70,9 @@ class AwsAmbientIdentity:
             return True
         said = f"{error.upstream_code or ''} {error.message}"
         is_about_keys = error.upstream_status is not None and any(word in said for word in _RENEWABLE)
-        return is_about_keys and self._kept.forget()
+        if is_about_keys:
+            self._kept.forget()
+        return is_about_keys
 
     async def _fetch(self) -> Fetched[Identity]:
         token = os.environ.get(_BEARER, "").strip()

@@ -46,7 +46,8 @@ class BearerIdentity:
         """A token may be revoked before its time: 401 drops it."""
         if isinstance(error, TokenRefused) or error.upstream_status != 401:
             return False
-        return self._tokens.forget()
+        self._tokens.forget()
+        return True
 
 
 def bearer(secret: Secret) -> Header:

@@ -53,7 +53,6 @@ class Expiring(Generic[T]):
         """What was fetched last, and before: calls under way may still have that."""
         self._kept: Fetched[T] | None = None
         self._fetched_at = self._refresh_at = self._expires_at = -math.inf
-        self._has_forgotten = False
         self._failure: Failure | None = None
         self._failed_until = -math.inf
         self._fetching: asyncio.Task[Fetched[T] | Failure] | None = None
@@ -73,15 +72,11 @@ class Expiring(Generic[T]):
             raise _another(outcome) from outcome.__cause__
         return outcome.value
 
-    def forget(self) -> bool:
-        """What we have was refused. Whether asking again makes sense."""
-        if self._kept is None or self._fetching is not None:
-            return True
-        is_young = self._clock.monotonic() < self._fetched_at + _YOUNG_S
-        if not (is_young and self._has_forgotten):
+    def forget(self) -> None:
+        """What we gave out was refused: whoever asks next waits for another, also for one that is on its way."""
+        is_of_the_one_before = len(self.lately) > 1 and self._clock.monotonic() < self._fetched_at + _YOUNG_S
+        if not is_of_the_one_before:
             self._kept = None
-            self._has_forgotten = True
-        return True
 
     def _begin(self) -> "asyncio.Task[Fetched[T] | Failure]":
         if self._fetching is None:

@@ -7,7 +7,7 @@ away is no failure here: that is a cancelled task.
 
 from penstock.providers.failures.advice import explain_for
 from penstock.providers.failures.answers import broken_finish, classify, from_event
-from penstock.providers.failures.delays import MAX_RETRY_AFTER_S, retry_after
+from penstock.providers.failures.delays import MAX_RETRY_AFTER_S, SHORT_WAIT_S, retry_after
 from penstock.providers.failures.kinds import (
     AllKeysResting,
     ContentFiltered,
@@ -37,6 +37,7 @@ from penstock.providers.failures.transport import from_transport, timed_out
 
 __all__ = [
     "MAX_RETRY_AFTER_S",
+    "SHORT_WAIT_S",
     "AllKeysResting",
     "ContentFiltered",
     "ContextTooLong",

@@ -10,6 +10,8 @@ from penstock.providers.failures.said import Said, payload_of, plain_text, said_
 from penstock.providers.transport.base import Header
 
 MAX_RETRY_AFTER_S = 120.0
+SHORT_WAIT_S = 5.0
+"""The longest wait that is waited for here: it costs a caller less than asking again (`spec/providers.md` 2.7)."""
 
 _TEXT_DELAY = re.compile(
     r"(?:try again in|retry after|retry in)\s+((?:\d+(?:\.\d+)?\s*(?:ms|h|m|s)?\s*)+)", re.IGNORECASE

@@ -12,14 +12,15 @@ from penstock.providers.base import FinishReason, Usage
 from penstock.providers.failures import from_event, shape_mismatch, truncated
 from penstock.providers.json_text import NotJson, lenient_json
 from penstock.providers.media.whole import unreadable
+from penstock.providers.wires.estimates import CHARS_PER_TOKEN
 
 _MAX_ODD_BYTES = 64 * 1024
+_ABSENT = (b"", b"null")
+_AUDIO_TOKENS_PER_S = 10  # OpenAI's, for an estimate (`spec/providers.md` 16)
+_AUDIO_BYTES_PER_S = 16_000
 
 # The last event of each kind of stream (`spec/providers.md` 4.9).
 _LAST = frozenset({"image_generation.completed", "image_edit.completed", "transcript.text.done", "speech.audio.done"})
-
-
-_ABSENT = (b"", b"null")
 
 
 class _Kind(msgspec.Struct, gc=False):
@@ -55,7 +56,7 @@ class SoundRelay:
 
     def end(self) -> Sequence[bytes]:
         if self._is_odd or not self.begun:
-            self.failure = unreadable(bytes(self._odd), "") if self._odd else _silence()
+            self.failure = unreadable(bytes(self._odd), "")
             raise self.failure
         self.finish = "stop"
         self.complete = self.terminated = True
@@ -141,24 +142,18 @@ def usage_in(reported: Any) -> Usage | None:
         return None
     seconds = reported.get("seconds")
     if isinstance(seconds, int | float) and reported.get("type") == "duration":
-        return Usage(input_tokens=math.ceil(max(seconds, 0) * AUDIO_TOKENS_PER_S), estimated=True)
+        return Usage(input_tokens=math.ceil(max(seconds, 0) * _AUDIO_TOKENS_PER_S), estimated=True)
     read, written = _count(reported, "input_tokens", "prompt_tokens"), _count(reported, "output_tokens")
     return None if read is None else Usage(input_tokens=read, output_tokens=written or 0)
 
 
-AUDIO_TOKENS_PER_S = 10
-"""OpenAI's, for an estimate (`spec/providers.md` 16)."""
-
-_AUDIO_BYTES_PER_S = 16_000
-
-
 def guessed_recording(size_bytes: int) -> Usage:
     """Of a recording at 128 kbit/s, which is all that can be said without decoding it."""
-    return Usage(input_tokens=math.ceil(size_bytes / _AUDIO_BYTES_PER_S * AUDIO_TOKENS_PER_S), estimated=True)
+    return Usage(input_tokens=math.ceil(size_bytes / _AUDIO_BYTES_PER_S * _AUDIO_TOKENS_PER_S), estimated=True)
 
 
 def guessed_text(text: str) -> Usage:
-    return Usage(input_tokens=math.ceil(len(text) / 4), estimated=True)
+    return Usage(input_tokens=math.ceil(len(text) / CHARS_PER_TOKEN), estimated=True)
 
 
 def _count(reported: Mapping[str, Any], *names: str) -> int | None:
@@ -172,7 +167,3 @@ def read_raw(raw: msgspec.Raw) -> Any:
         return lenient_json(bytes(raw))
     except NotJson:
         return None
-
-
-def _silence() -> UpstreamError:
-    return truncated(empty=True)

@@ -61,7 +61,7 @@ class WholeReader(Generic[T]):
             self.failure = error
             raise
         except (NotJson, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self.failure = self._unreadable(body)
+            self.failure = unreadable(body, self._content_type)
             raise self.failure from error
         self.finish = "stop"
         self.begun = self.complete = self.terminated = True
@@ -69,9 +69,6 @@ class WholeReader(Generic[T]):
 
     def estimate(self) -> Usage:
         return self.usage or self._guess
-
-    def _unreadable(self, body: bytes) -> UpstreamError:
-        return unreadable(body, self._content_type)
 
 
 def unreadable(body: bytes, content_type: str) -> UpstreamError:

@@ -90,7 +90,7 @@ def amended_chat(error: UpstreamError, model: str, quirks: Quirks) -> Amendment 
     if error.upstream_status not in (400, 422):
         return None
     if _TOOLS_WITH_REASONING.match(error.message):
-        return None if quirks.surface_fixed else Amendment(quirks=quirks, wire="openai_responses")
+        return Amendment(quirks=quirks, wire="openai_responses")
     return _amended(error, quirks) or _without_stream_options(error, quirks)
 
 
@@ -98,7 +98,7 @@ def amended_responses(error: UpstreamError, model: str, quirks: Quirks) -> Amend
     if error.upstream_status == 404 and _LOST_ITEM.match(error.message):
         return Amendment(quirks=replace(quirks, opaque=False), lasts_s=0) if quirks.opaque else None
     is_lost = isinstance(error, UpstreamNotFound) and error.upstream_status == 404 and error.wrong_path
-    if (is_lost or error.upstream_status == 405) and not quirks.surface_fixed:
+    if is_lost or error.upstream_status == 405:
         # A relative that has chat completions only. OpenAI itself knows the path.
         return Amendment(quirks=quirks, wire="openai_chat", lasts_s=_SURFACE_LASTS_S)
     if (without_tools := _without_tools(error, quirks)) is not None:
