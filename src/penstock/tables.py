@@ -2,7 +2,9 @@
 
 import penstock.coordination.tables
 import penstock.editor.conversations.tables
-import penstock.gateway.identity.tables  # noqa: F401
+import penstock.editor.mcp.tables
+import penstock.gateway.identity.tables
+import penstock.storage.tables  # noqa: F401
 from penstock.database.base import Base
 
 metadata = Base.metadata

@@ -17,7 +17,10 @@ def check(values: Values, database: DatabaseValues, *, has_redis: bool) -> None:
     _check_secrets(values, database)
     _check_state_dir(values, database)
     _check_together(values, v.DATABASE_SSL_CERT, v.DATABASE_SSL_KEY, "Mutual TLS needs both.")
+    _check_together(values, v.STORAGE_ACCESS_KEY_ID, v.STORAGE_SECRET_ACCESS_KEY, "A key needs its secret.")
     _check_redis(values)
+    _check_web(values)
+    _check_unsupported(values)
     _check_origins(values)
     if values.is_set(v.LICENSE_KEY):
         values.inform(v.LICENSE_KEY, "is set and ignored: Penstock needs no licence.", "You may remove it.")
@@ -58,6 +61,26 @@ def _check_redis(values: Values) -> None:
     certified = values.is_set(v.REDIS_TLS_CA) or values.is_set(v.REDIS_TLS_CERT)
     if certified and not (values[v.REDIS_TLS_ENABLE] or values[v.REDIS_TLS]):
         values.warn(v.REDIS_TLS_ENABLE, "is off, so the REDIS_TLS_* files are not used.", "Set it to true.")
+
+
+def _check_web(values: Values) -> None:
+    if values[v.WEBSEARCH_ENABLED] and not values.is_set(v.WEBSEARCH_ENDPOINT):
+        values.error(
+            v.WEBSEARCH_ENDPOINT,
+            "is not set, but WEBSEARCH_ENABLED is true.",
+            "Set it to the address of a search service (docs/editor.md says what it is asked), or turn search off.",
+        )
+    for headers in (v.WEBSEARCH_HEADERS, v.WEBRESOURCES_HEADERS):
+        if values.text(headers).lstrip().startswith("{"):
+            values.inform(headers, "is JSON, and was read as such.", "`Name: value, Other: value` is the usual form.")
+
+
+def _check_unsupported(values: Values) -> None:
+    """Ignoring what was meant to guard something would be unsafe (`spec/editor-api.md` O-22)."""
+    for variable in (v.HOOKS, v.GUARDRAILS):
+        if values.is_set(variable):
+            message = "is set, and Penstock has nothing like it: what it should guard would go unguarded."
+            values.error(variable, message, "Remove it, once you have decided to do without.")
 
 
 def _check_together(values: Values, one: Variable[Any], two: Variable[Any], fix: str) -> None:

@@ -10,6 +10,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import msgspec
+
 from penstock.coordination.options import DEFAULT_PORT, DEFAULT_SENTINEL_PORT, RedisNode, parse_nodes
 
 T = TypeVar("T")
@@ -17,6 +19,9 @@ T = TypeVar("T")
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.ASCII)
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 LOG_LEVELS: Mapping[str, int] = {
     "trace": 10,
@@ -116,6 +121,25 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise ValueError("has an entry that is not a network") from None
 
 
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    """`Name: value, Name2: value2`, or one JSON object, which other products silently choke on (W-23)."""
+    if text.lstrip().startswith("{"):
+        pairs = _json_object(text)
+    else:
+        parts = [part for part in text.split(",") if part.strip()]
+        pairs = [(name.strip(), value.strip()) for name, _, value in (part.partition(":") for part in parts)]
+    if not all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value) and value for name, value in pairs):
+        raise ValueError("has an entry that is no header")
+    return tuple(pairs)
+
+
+def _json_object(text: str) -> list[tuple[str, str]]:
+    try:
+        return list(msgspec.json.decode(text, type=dict[str, str]).items())
+    except msgspec.DecodeError:
+        raise ValueError("is no JSON object of texts") from None
+
+
 def whole(low: int, high: int) -> Kind[int]:
     def read(text: str) -> int:
         if not _WHOLE.fullmatch(text):
@@ -164,6 +188,7 @@ PORT_NUMBER = whole(1, 65535)
 FILE = Kind("the path of a readable file", _existing_file)
 DIRECTORY = Kind("a path", _directory)
 LOG_LEVEL = Kind("a number from 10 to 60, or trace, debug, info, warn, error, fatal", _log_level)
+HEADERS = Kind("headers such as `Name: value, Other: value`, or a JSON object", _headers)
 NETWORKS = Kind("networks such as 10.1.0.0/16, separated by commas", _networks)
 ORIGINS = Kind("origins such as https://app.example.com, separated by commas, or *", _origins)
 _NODES_SHAPE = "host:port entries separated by commas, with IPv6 addresses in brackets"

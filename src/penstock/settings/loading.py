@@ -11,10 +11,11 @@ from penstock.kit.secret import Secret
 from penstock.settings import variables as v
 from penstock.settings.checks import check
 from penstock.settings.database import read_database
-from penstock.settings.options import Settings, read_editor, read_limits, read_logs, read_server
+from penstock.settings.options import Settings, read_editor, read_limits, read_logs, read_panel, read_server, read_web
 from penstock.settings.redis import read_redis
 from penstock.settings.report import SettingsError
 from penstock.settings.sources import Collected, collect
+from penstock.settings.storage import read_storage
 from penstock.settings.values import Values
 
 
@@ -30,6 +31,7 @@ def load_settings(
     collected = collect(os.environ if environ is None else environ, directory or Path.cwd(), overrides or {})
     values = Values(collected)
     database, redis = read_database(values), read_redis(values)
+    storage = read_storage(values)
     check(values, database, has_redis=redis is not None)
     catalog = CatalogOptions(
         providers=_source("PROVIDERS", collected, values),
@@ -45,6 +47,9 @@ def load_settings(
         server=read_server(values),
         logs=read_logs(values),
         editor=read_editor(values),
+        web=read_web(values),
+        panel=read_panel(values),
+        storage=storage,
         catalog=catalog,
         snapshot=snapshot,
         redis=redis,

@@ -16,6 +16,7 @@ from penstock.settings import variables as v
 from penstock.settings.database import DatabaseValues
 from penstock.settings.secrets import existing_secret, generated_secret
 from penstock.settings.values import Entry, Values
+from penstock.storage.options import StorageOptions
 
 if TYPE_CHECKING:
     from penstock.database.engine import DatabaseOptions
@@ -41,9 +42,36 @@ class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EditorOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`retention_days` None: conversations are kept for ever."""
+
     lock_wait_s: float
     keepalive_s: float
     stream_max_s: float
+    retention_days: int | None
+    max_upload_bytes: int
+    done_event: bool
+    legacy_tool_events: bool
+    error_as_text: bool
+
+
+class WebOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`pages_endpoint` None: web pages are fetched by ourselves. `search_endpoint` None: there is no web search."""
+
+    pages_enabled: bool
+    pages_endpoint: str | None
+    pages_headers: tuple[tuple[str, str], ...]
+    pages_timeout_s: float
+    pages_allow_private: bool
+    search_endpoint: str | None
+    search_headers: tuple[tuple[str, str], ...]
+    search_timeout_s: float
+
+
+class PanelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`allowed` empty: every network. `external_endpoint` has no slash at its end; None: taken from the request."""
+
+    allowed: tuple[IPv4Network | IPv6Network, ...]
+    external_endpoint: str | None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -57,6 +85,9 @@ class Settings:
     server: ServerOptions
     logs: LogOptions
     editor: EditorOptions
+    web: WebOptions
+    panel: PanelOptions
+    storage: StorageOptions
     catalog: CatalogOptions
     snapshot: Snapshot
     redis: RedisOptions | None
@@ -116,6 +147,31 @@ def read_editor(values: Values) -> EditorOptions:
         lock_wait_s=values[v.CONVERSATION_LOCK_WAIT_MS] / 1000,
         keepalive_s=values[v.SSE_KEEPALIVE_SECONDS],
         stream_max_s=values[v.STREAM_MAX_SECONDS],
+        retention_days=values[v.CONVERSATION_RETENTION_DAYS],
+        max_upload_bytes=values[v.MAX_UPLOAD_BYTES],
+        done_event=values[v.SSE_DONE_EVENT],
+        legacy_tool_events=values[v.SSE_LEGACY_TOOL_EVENTS],
+        error_as_text=values[v.CHAT_ERROR_AS_TEXT],
+    )
+
+
+def read_web(values: Values) -> WebOptions:
+    return WebOptions(
+        pages_enabled=values[v.WEBRESOURCES_ENABLED],
+        pages_endpoint=values[v.WEBRESOURCES_ENDPOINT],
+        pages_headers=values[v.WEBRESOURCES_HEADERS],
+        pages_timeout_s=values[v.WEBRESOURCES_REQUEST_TIMEOUT] / 1000,
+        pages_allow_private=values[v.WEBRESOURCES_ALLOW_PRIVATE],
+        search_endpoint=values[v.WEBSEARCH_ENDPOINT] if values[v.WEBSEARCH_ENABLED] else None,
+        search_headers=values[v.WEBSEARCH_HEADERS],
+        search_timeout_s=values[v.WEBSEARCH_REQUEST_TIMEOUT] / 1000,
+    )
+
+
+def read_panel(values: Values) -> PanelOptions:
+    endpoint = values[v.APPLICATION_EXTERNAL_ENDPOINT]
+    return PanelOptions(
+        allowed=values[v.PANEL_ALLOWED_CIDRS], external_endpoint=endpoint.rstrip("/") if endpoint else None
     )
 
 

@@ -10,6 +10,7 @@ from penstock.settings.kinds import (
     ENCRYPTION_KEYS,
     FILE,
     FLAG,
+    HEADERS,
     JSON_TEXT,
     LOG_LEVEL,
     NETWORKS,
@@ -31,7 +32,12 @@ GROUPS = {
     "secrets": "Secrets",
     "database": "Database",
     "redis": "Redis",
-    "limits": "Time and size limits",
+    "storage": "Storage of files",
+    "web": "Web pages and web search",
+    "tools": "Tools (MCP)",
+    "moderation": "Moderation",
+    "panel": "The panel",
+    "limits": "Time and size limits, and streams",
     "logs": "Logs",
 }
 
@@ -49,6 +55,12 @@ class Variable(Generic[T]):
     secret: bool = False
 
 
+_STORAGE_DRIVERS: dict[str, Literal["database", "filesystem", "s3", "azure"]] = {
+    "database": "database",
+    "filesystem": "filesystem",
+    "s3": "s3",
+    "azure": "azure",
+}
 _IP_FAMILIES: dict[str, Literal[4, 6]] = {"4": 4, "6": 6}
 _TABLE: list[Variable[Any]] = []
 
@@ -105,7 +117,7 @@ OUTBOUND_ALLOW = _variable(
     "OUTBOUND_ALLOW",
     "service",
     NETWORKS,
-    "Private networks from which users' links (images) may be fetched all the same; unset: none.",
+    "Private networks that users' links (images, web pages, MCP servers) may lead to all the same; unset: none.",
     default=(),
 )
 CS_CONFIG_PATH = _variable(
@@ -150,8 +162,8 @@ ENVIRONMENTS_MANAGEMENT_SECRET_KEY = _variable(
     "ENVIRONMENTS_MANAGEMENT_SECRET_KEY",
     "secrets",
     TEXT,
-    "Opens `/health/ready?detail`; the panel and the management API that it is also for are not there yet. Without "
-    "`SECRETS_ENCRYPTION_KEY`, secrets are sealed with what is derived from it. It never signs user tokens.",
+    "Opens the panel, the management API and `/health/ready?detail`. Without `SECRETS_ENCRYPTION_KEY`, secrets are "
+    "sealed with what is derived from it. It never signs user tokens.",
     secret=True,
 )
 SECRETS_ENCRYPTION_KEY = _variable(
@@ -245,6 +257,131 @@ REDIS_SENTINELS = _variable(
 )
 REDIS_SENTINEL_MASTER = _variable("REDIS_SENTINEL_MASTER", "redis", TEXT, "Name of the master that Sentinel watches.")
 
+STORAGE_DRIVER = _variable(
+    "STORAGE_DRIVER",
+    "storage",
+    choice(_STORAGE_DRIVERS),
+    "Where the files that users attach are kept.",
+    default="filesystem",
+)
+STORAGE_LOCATION = _variable(
+    "STORAGE_LOCATION",
+    "storage",
+    DIRECTORY,
+    "Directory of the driver `filesystem`; unset: `files` in `STATE_DIR`.",
+)
+STORAGE_REGION = _variable("STORAGE_REGION", "storage", TEXT, "Region of the S3 bucket.")
+STORAGE_BUCKET = _variable("STORAGE_BUCKET", "storage", TEXT, "Name of the S3 bucket.")
+STORAGE_ACCESS_KEY_ID = _variable(
+    "STORAGE_ACCESS_KEY_ID",
+    "storage",
+    TEXT,
+    "Access key of the S3 bucket; unset: the platform's own credentials (role, container, web identity).",
+)
+STORAGE_SECRET_ACCESS_KEY = _variable(
+    "STORAGE_SECRET_ACCESS_KEY", "storage", TEXT, "The secret of that access key.", secret=True
+)
+STORAGE_ACCOUNT_NAME = _variable("STORAGE_ACCOUNT_NAME", "storage", TEXT, "Name of the Azure storage account.")
+STORAGE_ACCOUNT_KEY = _variable(
+    "STORAGE_ACCOUNT_KEY",
+    "storage",
+    TEXT,
+    "Key of that account; unset: the platform's own identity (managed or workload identity).",
+    secret=True,
+)
+STORAGE_CONTAINER = _variable("STORAGE_CONTAINER", "storage", TEXT, "Name of the Azure container.")
+STORAGE_ENDPOINT = _variable(
+    "STORAGE_ENDPOINT", "storage", TEXT, "Address of a store that is compatible with S3 or Azure; unset: the cloud's."
+)
+STORAGE_PREFIX = _variable(
+    "STORAGE_PREFIX",
+    "storage",
+    TEXT,
+    "What every key in a bucket or container begins with; tells installations in one bucket apart.",
+    default="",
+)
+
+WEBRESOURCES_ENABLED = _variable(
+    "WEBRESOURCES_ENABLED", "web", FLAG, "Let users attach web pages by their address.", default=False
+)
+WEBRESOURCES_ENDPOINT = _variable(
+    "WEBRESOURCES_ENDPOINT",
+    "web",
+    TEXT,
+    "A scraper that web pages are read through; unset: Penstock fetches them itself, without running scripts.",
+)
+WEBRESOURCES_HEADERS = _variable(
+    "WEBRESOURCES_HEADERS", "web", HEADERS, "Headers sent to that scraper.", default=(), secret=True
+)
+WEBRESOURCES_REQUEST_TIMEOUT = _variable(
+    "WEBRESOURCES_REQUEST_TIMEOUT",
+    "web",
+    whole(100, 600_000),
+    "How long reading one web page may take.",
+    default=30_000,
+    unit="ms",
+)
+WEBRESOURCES_ALLOW_PRIVATE = _variable(
+    "WEBRESOURCES_ALLOW_PRIVATE",
+    "web",
+    FLAG,
+    "Let users attach pages of private networks too; without it, those of `OUTBOUND_ALLOW` only.",
+    default=False,
+)
+WEBSEARCH_ENABLED = _variable(
+    "WEBSEARCH_ENABLED", "web", FLAG, "Offer web search to models whose entry allows it.", default=False
+)
+WEBSEARCH_ENDPOINT = _variable("WEBSEARCH_ENDPOINT", "web", TEXT, "The service that searches the web for models.")
+WEBSEARCH_HEADERS = _variable(
+    "WEBSEARCH_HEADERS", "web", HEADERS, "Headers sent to that service.", default=(), secret=True
+)
+WEBSEARCH_REQUEST_TIMEOUT = _variable(
+    "WEBSEARCH_REQUEST_TIMEOUT", "web", whole(100, 600_000), "How long one search may take.", default=10_000, unit="ms"
+)
+
+MCP_SERVERS = _variable(
+    "MCP_SERVERS",
+    "tools",
+    JSON_TEXT,
+    "MCP servers whose tools models may use in conversations: an object, keyed by the server's name.",
+    secret=True,
+)
+MCP_OAUTH_CALLBACK_URL = _variable(
+    "MCP_OAUTH_CALLBACK_URL",
+    "tools",
+    TEXT,
+    "Page of your application that users come back to after they have connected an MCP server.",
+)
+
+MODERATION = _variable(
+    "MODERATION",
+    "moderation",
+    JSON_TEXT,
+    "Screen what users send, by OpenAI or by a service of your own; unset: nothing is screened or sent anywhere.",
+    secret=True,
+)
+HOOKS = _variable(
+    "HOOKS", "moderation", JSON_TEXT, "Not supported: Penstock refuses to start while it is set.", secret=True
+)
+GUARDRAILS = _variable(
+    "GUARDRAILS", "moderation", JSON_TEXT, "Not supported: Penstock refuses to start while it is set.", secret=True
+)
+
+PANEL_ALLOWED_CIDRS = _variable(
+    "PANEL_ALLOWED_CIDRS",
+    "panel",
+    NETWORKS,
+    "Networks from which the panel and the management API answer; unset: all.",
+    default=(),
+)
+APPLICATION_EXTERNAL_ENDPOINT = _variable(
+    "APPLICATION_EXTERNAL_ENDPOINT",
+    "panel",
+    TEXT,
+    "Scheme and host under which users reach this service, for the panel and the documentation; unset: taken from the "
+    "request.",
+)
+
 LLM_TIMEOUT_MS = _variable(
     "LLM_TIMEOUT_MS",
     "limits",
@@ -303,6 +440,38 @@ STARTUP_RETRY_SECONDS = _variable(
     "How long the database and Redis are tried again at start before giving up.",
     default=60.0,
     unit="s",
+)
+CONVERSATION_RETENTION_DAYS = _variable(
+    "CONVERSATION_RETENTION_DAYS",
+    "limits",
+    whole(1, 36_500),
+    "Conversations that nobody has touched for so long are deleted; unset: never.",
+    unit="days",
+)
+MAX_UPLOAD_BYTES = _variable(
+    "MAX_UPLOAD_BYTES",
+    "limits",
+    whole(1_024, 1_073_741_824),
+    "Largest upload of one file, with its form, whatever a model would take.",
+    default=50 * 1024 * 1024,
+    unit="bytes",
+)
+SSE_DONE_EVENT = _variable(
+    "SSE_DONE_EVENT", "limits", FLAG, "End good streams of the editor surface with the event `done`.", default=True
+)
+SSE_LEGACY_TOOL_EVENTS = _variable(
+    "SSE_LEGACY_TOOL_EVENTS",
+    "limits",
+    FLAG,
+    "Send the events `tool-call` and `tool-result` of older clients too.",
+    default=False,
+)
+CHAT_ERROR_AS_TEXT = _variable(
+    "CHAT_ERROR_AS_TEXT",
+    "limits",
+    FLAG,
+    "Put a short sentence into the chat when an answer fails before its first word; editors show errors without words.",
+    default=False,
 )
 MAX_BODY_BYTES = _variable(
     "MAX_BODY_BYTES",

@@ -1,4 +1,4 @@
-"""Tables of conversations and their messages."""
+"""Tables of conversations, their messages, and what is attached to them."""
 
 from datetime import datetime
 from typing import Any
@@ -7,12 +7,14 @@ from sqlalchemy import Boolean, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from penstock.database.base import Base
-from penstock.database.types import Exact, Json
+from penstock.database.types import Exact, Json, LongText
 
 ID_LENGTH = 255
 TITLE_LENGTH = 255
 GROUP_LENGTH = 255
 MODEL_LENGTH = 512
+NAME_LENGTH = 255
+URL_LENGTH = 4096
 
 WRITING = "writing"
 COMPLETE = "complete"
@@ -31,6 +33,7 @@ class ConversationRow(Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "id"),
         Index("ix_conversations_history", "tenant_id", "user_id", "updated_at", "row_id"),
+        Index("ix_conversations_updated_at", "updated_at"),
     )
 
     row_id: Mapped[str] = mapped_column(Exact(26), primary_key=True)
@@ -72,3 +75,73 @@ class MessageRow(Base):
     content: Mapped[list[dict[str, Any]]] = mapped_column(Json(list[dict[str, Any]]))
     state: Mapped[str | None] = mapped_column(Exact(16))
     touched_at: Mapped[datetime | None]
+
+
+class DocumentContentRow(Base):
+    """The text of documents, once per conversation: editors upload the same document again with every message.
+
+    `digest` is the SHA-256 of the text in UTF-8, in hexadecimal.
+    """
+
+    __tablename__ = "conversation_document_contents"
+
+    conversation_row_id: Mapped[str] = mapped_column(
+        ForeignKey("conversations.row_id", ondelete="CASCADE"), primary_key=True
+    )
+    digest: Mapped[str] = mapped_column(Exact(64), primary_key=True)
+    content: Mapped[str] = mapped_column(LongText())
+
+
+class DocumentRow(Base):
+    """One upload of an editor's content. `used_at`: since when a message refers to it; NULL is collected in time."""
+
+    __tablename__ = "conversation_documents"
+    __table_args__ = (Index("ix_conversation_documents_unused", "used_at", "created_at"),)
+
+    id: Mapped[str] = mapped_column(Exact(21), primary_key=True)
+    conversation_row_id: Mapped[str] = mapped_column(ForeignKey("conversations.row_id", ondelete="CASCADE"), index=True)
+    digest: Mapped[str] = mapped_column(Exact(64))
+    name: Mapped[str | None] = mapped_column(Exact(NAME_LENGTH))
+    description: Mapped[str | None] = mapped_column(LongText())
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(Json(dict[str, Any]))
+    selections: Mapped[list[dict[str, Any]]] = mapped_column(Json(list[dict[str, Any]]))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class FileRow(Base):
+    """One attached file. Its bytes are in storage under `blob_key`, what can be read of them is `text`.
+
+    `format` is one of the permission's: `pdf`, `docx`, `png`, `jpeg`, `markdown`, `html`, `text`. `pages` is for PDF.
+    `note` is what the model is told of the text, that it was cut for example.
+    """
+
+    __tablename__ = "conversation_files"
+
+    id: Mapped[str] = mapped_column(Exact(21), primary_key=True)
+    conversation_row_id: Mapped[str] = mapped_column(ForeignKey("conversations.row_id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(Exact(NAME_LENGTH))
+    format: Mapped[str] = mapped_column(Exact(16))
+    size_bytes: Mapped[int]
+    pages: Mapped[int | None]
+    blob_key: Mapped[str] = mapped_column(Exact(255))
+    text: Mapped[str | None] = mapped_column(LongText())
+    note: Mapped[str | None] = mapped_column(LongText())
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(Json(dict[str, Any]))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class WebResourceRow(Base):
+    """One attached web page, as its text was when it was added."""
+
+    __tablename__ = "conversation_web_resources"
+
+    id: Mapped[str] = mapped_column(Exact(21), primary_key=True)
+    conversation_row_id: Mapped[str] = mapped_column(ForeignKey("conversations.row_id", ondelete="CASCADE"), index=True)
+    url: Mapped[str] = mapped_column(LongText())
+    title: Mapped[str | None] = mapped_column(LongText())
+    text: Mapped[str] = mapped_column(LongText())
+    attributes: Mapped[dict[str, Any] | None] = mapped_column(Json(dict[str, Any]))
+    created_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

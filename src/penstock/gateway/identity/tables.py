@@ -23,12 +23,15 @@ class PartnerRow(Base):
 
 
 class TenantRow(Base):
+    """From `deleted_at` on the tenant does not exist for anybody; its rows are removed in the background."""
+
     __tablename__ = "tenants"
 
     id: Mapped[str] = mapped_column(Exact(ID_LENGTH), primary_key=True)
     partner_id: Mapped[str] = mapped_column(ForeignKey("partners.id"), index=True)
     name: Mapped[str] = mapped_column(Exact(NAME_LENGTH))
     created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
 
 
 class UserRow(Base):
@@ -57,6 +60,7 @@ class AccessKeyRow(Base):
     sealed: Mapped[bytes]
     hint: Mapped[str] = mapped_column(Exact(4))
     created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
 
