@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from penstock.coordination.options import RedisOptions
+from penstock.editor.moderation.options import ModerationOptions
 from penstock.gateway.catalog.reading import CatalogOptions
 from penstock.gateway.catalog.snapshot import Problem, Snapshot
 from penstock.kit.secret import Secret
@@ -78,8 +79,9 @@ class PanelOptions(msgspec.Struct, frozen=True, kw_only=True):
 class Settings:
     """Everything that can be configured.
 
-    `snapshot` is what `catalog` gives, already read. `redis` is None for coordination in this process. `problems` are
-    the warnings and remarks of a configuration that works all the same; the catalog's are in `snapshot`.
+    `snapshot` is what `catalog` gives, already read. `moderation` is None when nothing is screened, `redis` for
+    coordination in this process. `problems` are the warnings and remarks of a configuration that works all the same;
+    the catalog's are in `snapshot`.
     """
 
     server: ServerOptions
@@ -87,6 +89,7 @@ class Settings:
     editor: EditorOptions
     web: WebOptions
     panel: PanelOptions
+    moderation: ModerationOptions | None
     storage: StorageOptions
     catalog: CatalogOptions
     snapshot: Snapshot

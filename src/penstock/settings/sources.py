@@ -14,7 +14,7 @@ from penstock.settings.given import Given, error, shown, warning
 from penstock.settings.kinds import reason
 from penstock.settings.variables import BY_NAME
 
-DOCUMENTS = ("PROVIDERS", "MODELS")
+DOCUMENTS = ("PROVIDERS", "MODELS", "MODERATION")
 """Structured options: JSON text in the environment, real JSON in a configuration file."""
 
 _SUFFIX = "_FILE"
@@ -23,7 +23,7 @@ _SHORTEST_GUESS = 8
 
 
 class Collected(msgspec.Struct, frozen=True):
-    """What all sources say. `documents` has PROVIDERS and MODELS, when they are set."""
+    """What all sources say. `documents` has the structured options that are set."""
 
     given: Mapping[str, Given]
     documents: Mapping[str, Source]
