@@ -117,6 +117,7 @@ class FileRow(Base):
     """
 
     __tablename__ = "conversation_files"
+    __table_args__ = (Index("ix_conversation_files_unused", "used_at", "created_at"),)
 
     id: Mapped[str] = mapped_column(Exact(21), primary_key=True)
     conversation_row_id: Mapped[str] = mapped_column(ForeignKey("conversations.row_id", ondelete="CASCADE"), index=True)
@@ -136,6 +137,7 @@ class WebResourceRow(Base):
     """One attached web page, as its text was when it was added."""
 
     __tablename__ = "conversation_web_resources"
+    __table_args__ = (Index("ix_conversation_web_resources_unused", "used_at", "created_at"),)
 
     id: Mapped[str] = mapped_column(Exact(21), primary_key=True)
     conversation_row_id: Mapped[str] = mapped_column(ForeignKey("conversations.row_id", ondelete="CASCADE"), index=True)

@@ -131,6 +131,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_conversation_files_conversation_row_id"), ["conversation_row_id"], unique=False
         )
+        batch_op.create_index("ix_conversation_files_unused", ["used_at", "created_at"], unique=False)
 
     op.create_table(
         "conversation_web_resources",
@@ -154,6 +155,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_conversation_web_resources_conversation_row_id"), ["conversation_row_id"], unique=False
         )
+        batch_op.create_index("ix_conversation_web_resources_unused", ["used_at", "created_at"], unique=False)
 
     with op.batch_alter_table("access_keys", schema=None) as batch_op:
         batch_op.add_column(sa.Column("last_used_at", types.Instant(), nullable=True))
@@ -176,10 +178,12 @@ def downgrade() -> None:
         batch_op.drop_column("last_used_at")
 
     with op.batch_alter_table("conversation_web_resources", schema=None) as batch_op:
+        batch_op.drop_index("ix_conversation_web_resources_unused")
         batch_op.drop_index(batch_op.f("ix_conversation_web_resources_conversation_row_id"))
 
     op.drop_table("conversation_web_resources")
     with op.batch_alter_table("conversation_files", schema=None) as batch_op:
+        batch_op.drop_index("ix_conversation_files_unused")
         batch_op.drop_index(batch_op.f("ix_conversation_files_conversation_row_id"))
 
     op.drop_table("conversation_files")
