@@ -79,8 +79,41 @@ async def refusing_late() -> AsyncGenerator[Event, None]:
     raise Unavailable("It is down.", explanation="Somebody pulled the plug.", action="Wait.")
 
 
+async def refusing_at_once() -> AsyncGenerator[Event, None]:
+    await asyncio.sleep(0.05)
+    raise Unavailable("It is down.", explanation="Somebody pulled the plug.", action="Wait.")
+    yield Event("never", {})
+
+
+async def silent(says: str) -> AsyncGenerator[Event, None]:
+    try:
+        await asyncio.sleep(3600)
+        yield Event("never", {})
+    finally:
+        write_line({"message": says})
+
+
+async def begun_and_silent() -> AsyncGenerator[Event, None]:
+    yield OPENING
+    await asyncio.sleep(3600)
+
+
+async def in_a_rush() -> AsyncGenerator[Event, None]:
+    for number in range(500):
+        yield Event("modification-delta", {"id": "a", "textDelta": f"{number} "})
+        await asyncio.sleep(0)
+    yield Event("done", {})
+
+
+OPENING = Event("opening", {"callId": "1"})
+
+
 def no_merge(one: Event, other: Event) -> None:
     return None
+
+
+def merge_texts(one: Event, other: Event) -> Event:
+    return Event(one.name, {**one.data, "textDelta": one.data["textDelta"] + other.data["textDelta"]})
 
 
 def routes() -> FastAPI:
@@ -117,6 +150,27 @@ def routes() -> FastAPI:
     async def stream(kind: str) -> EventStream:
         events = {"endless": never_ending("saved what there was"), "bug": failing_late(), "down": refusing_late()}
         return EventStream(events[kind], merge=no_merge, keep_alive_s=5, max_s=300)
+
+    @app.get("/v1/actions/{kind}")
+    async def delayed(kind: str) -> EventStream:
+        events = {
+            "refused": refusing_at_once(),
+            "late": refusing_late(),
+            "bug": failing_late(),
+            "silent": silent("the silence was broken off"),
+            "begun": begun_and_silent(),
+            "rush": in_a_rush(),
+        }
+        return EventStream(
+            events[kind],
+            merge=merge_texts,
+            keep_alive_s=0.1,
+            max_s=300,
+            opening=OPENING,
+            open_within_s=0.5 if kind != "begun" else 3600,
+            cut_on_failure=True,
+            done_event=False,
+        )
 
     return app
 

@@ -1,9 +1,9 @@
 """How answers leave: bodies, errors, and streams of events. The framing rules of `spec/editor-api.md` 0.3 live here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -30,6 +30,13 @@ _KEEP_ALIVE = b": keep-alive\n"
 # long one counts as several.
 _MOST_OFFERED = 256
 _CHARS_AS_ONE = 1024
+
+OPEN_WITHIN_S: Final = 20.0
+"""How long a stream with an `opening` may stay without headers (`spec/editor-api.md` 7.3)."""
+
+# The editor parses all of a modification anew with each piece of it: at most 12 a second (7.1).
+_PAUSE_S = 0.04
+_LONGER_PAUSES_S: Mapping[str, float] = {"modification-delta": 0.08}
 
 
 def unexpected(request_id: str) -> InternalError:
@@ -106,9 +113,16 @@ class EventStream(Response):
     """An answer that streams `events` in the editor's framing.
 
     Deltas that arrive faster than the client can take them (it waits 10 ms after each event) are merged: the first goes
-    out at once, then at most one batch every `interval_s`. Silence is filled with comments. A PenstockError raised by
-    `events` becomes the face's error frame, the last thing sent. When the client hangs up, `events` is closed at once:
-    its clean-up runs to the end before the request is over.
+    out at once, then a batch at a time. Silence is filled with comments. A PenstockError raised by `events` becomes the
+    face's error frame, the last thing sent. When the client hangs up, `events` is closed at once: its clean-up runs to
+    the end before the request is over.
+
+    With an `opening` nothing is sent, not even headers, before the first event exists or `open_within_s` is over; a
+    failure until then is raised, and so becomes an HTTP error. The stream begins with `opening`; `events` may give that
+    very object to begin it when there is nothing else to tell yet.
+
+    `cut_on_failure`: after the error frame the connection is closed within the body, so that clients which do not know
+    error events see that the answer is incomplete. `done_event` False leaves events of the name `done` out.
     """
 
     def __init__(
@@ -118,7 +132,10 @@ class EventStream(Response):
         merge: Merge,
         keep_alive_s: float,
         max_s: float,
-        interval_s: float = 0.04,
+        opening: Event | None = None,
+        open_within_s: float = OPEN_WITHIN_S,
+        cut_on_failure: bool = False,
+        done_event: bool = True,
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -127,7 +144,11 @@ class EventStream(Response):
         self._merge = merge
         self._keep_alive_s = keep_alive_s
         self._max_s = max_s
-        self._interval_s = interval_s
+        self._opening = opening
+        self._open_within_s = open_within_s
+        self._cut_on_failure = cut_on_failure
+        self._done_event = done_event
+        self._has_begun = False
         self._pending: list[Event] = []
         self._offered = 0
         self._arrived = asyncio.Event()
@@ -177,6 +198,12 @@ class EventStream(Response):
             self._arrived.set()
 
     def _offer(self, event: Event) -> None:
+        if event.name == "done" and not self._done_event:
+            return
+        self._has_begun = True
+        self._arrived.set()
+        if event is self._opening:
+            return
         merged = self._merge(self._pending[-1], event) if self._pending else None
         if merged is None:
             self._pending.append(event)
@@ -185,9 +212,14 @@ class EventStream(Response):
         self._offered += 1 + _texts(event) // _CHARS_AS_ONE
         if self._offered >= _MOST_OFFERED:
             self._room.clear()
-        self._arrived.set()
 
     async def _write(self, incoming: Incoming, send: Send) -> None:
+        if self._opening is not None:
+            await set_within(self._open_within_s, self._arrived)
+            if self._failure is not None and not self._has_begun:
+                raise self._failure
+            self._pending.insert(0, self._opening)
+            self._arrived.set()
         # The door adds the headers of every answer and counts what leaves, as for any answer of the router.
         await send({"type": "http.response.start", "status": 200, "headers": list(STREAM_HEADERS)})
         while True:
@@ -197,10 +229,12 @@ class EventStream(Response):
                 await _piece(send, b"".join(event.encode() for event in batch))
             if ended:
                 break
-            await set_within(self._interval_s, self._ended)
+            await set_within(max((_pause_s(event) for event in batch), default=_PAUSE_S), self._ended)
         if self._failure is not None:
             incoming.outcome = "error"
             await _piece(send, incoming.face.error_frame(self._failure, incoming.id))
+            if self._cut_on_failure:
+                return  # the server closes an answer that was left without its end
         await send({"type": "http.response.body"})
 
     async def _wait_or_keep_alive(self, send: Send) -> None:
@@ -212,6 +246,10 @@ class EventStream(Response):
         self._arrived.clear()
         self._room.set()
         return batch, self._ended.is_set()
+
+
+def _pause_s(event: Event) -> float:
+    return _LONGER_PAUSES_S.get(event.name, _PAUSE_S)
 
 
 def _texts(event: Event) -> int:
