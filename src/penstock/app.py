@@ -155,7 +155,7 @@ def _door(
         return {"providers": provider_health(catalog, providers)}
 
     router.include_router(health_routes({"database": database.ping, "coordination": coordination.ping}, detail))
-    router.include_router(editor_model_routes(identity, catalog))
+    router.include_router(editor_model_routes(identity, catalog, searches=settings.web.search_endpoint is not None))
     router.include_router(
         conversation_routes(identity, conversations, keep_alive_s=editor.keepalive_s, max_s=editor.stream_max_s)
     )

@@ -8,6 +8,7 @@ import pytest
 
 from penstock.editor.models import Item, models_shown
 from penstock.gateway.catalog.snapshot import Backend, ContextLimits, Model, Problem, Snapshot
+from penstock.gateway.routing.agent import Needs
 from penstock.gateway.routing.candidates import candidates
 from penstock.providers.base import ProviderConfig
 from tests.editor.conftest import Editor, Tenant, caller
@@ -165,11 +166,11 @@ def test_an_id_at_two_providers_is_listed_twice_under_names_that_differ() -> Non
     assert [item.id for item in shown(snapshot(model("a"), model("a", "west")))] == ["agent-1", "a", "west:a"]
 
 
-def test_the_agent_promises_what_every_model_behind_it_can_take() -> None:
+def test_the_agent_promises_what_the_most_able_model_behind_it_can_take() -> None:
     large, small = ContextLimits(max_context_length=900_000), ContextLimits(max_files=3)
     other = model("c", features=frozenset({"actions.translate"}), limits=ContextLimits(max_files=1), reasoning=True)
     agent = shown(snapshot(model("a", limits=large), model("b", limits=small), other))[0]
-    assert (agent.limits.max_context_length, agent.limits.max_files) == (256_000, 3)
+    assert (agent.limits.max_context_length, agent.limits.max_files) == (900_000, 100)
     assert agent.features == ["conversations", "actions"]
     assert agent.capabilities["reasoning"]["enabled"] is False
 
@@ -185,6 +186,22 @@ def test_reasoning_is_offered_where_it_is_set_up_and_allowed() -> None:
 
 def test_the_agent_reasons_with_a_model_that_can() -> None:
     catalog = snapshot(model("a", recommended=True), model("b", reasoning=True))
-    names = [one.model.id for one in candidates(catalog, caller(), "agent-1", "conversations", reasoning=True)]
-    assert names == ["b"]
+    needs = Needs(reasoning=True)
+    assert [one.model.id for one in candidates(catalog, caller(), "agent-1", "conversations", needs=needs)] == [
+        "b",
+        "a",
+    ]
     assert [one.model.id for one in candidates(catalog, caller(), "auto", "conversations")] == ["a", "b"]
+
+
+def test_web_search_is_offered_where_a_service_a_model_and_a_permission_for_it_are_there() -> None:
+    catalog = snapshot(model("a"), model("b", web_search=True))
+    with_search = models_shown(catalog, caller(), searches=True)["items"]
+    assert {item.id: item.capabilities["webSearch"]["enabled"] for item in with_search} == {
+        "agent-1": True,
+        "a": False,
+        "b": True,
+    }
+    assert all(item.capabilities["webSearch"]["allowed"] for item in with_search)
+    without = models_shown(catalog, caller(permissions=["ai:conversations:read"]), searches=False)["items"]
+    assert not any(item.capabilities["webSearch"][name] for item in without for name in ("enabled", "allowed"))

@@ -46,9 +46,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: dict[str, dict[str, bool]]
 
 
-def models_shown(snapshot: Snapshot, caller: Caller) -> dict[str, Any]:
-    """The whole answer. `problems` and `permissions` are there only when they explain something missing."""
-    items = _ordered(_agent(snapshot, caller), _items(snapshot, caller))
+def models_shown(snapshot: Snapshot, caller: Caller, *, searches: bool = False) -> dict[str, Any]:
+    """The whole answer. `problems` and `permissions` are there only when they explain something missing.
+
+    `searches`: a service for web search is configured.
+    """
+    items = _ordered(_agent(snapshot, caller, searches), _items(snapshot, caller, searches))
     answer: dict[str, Any] = {
         "items": items,
         "models": [{"id": item.id, "allowed": item.allowed, "features": item.features} for item in items],
@@ -64,7 +67,7 @@ def _usable(snapshot: Snapshot) -> Sequence[Model]:
     return [model for model in snapshot.models if model.features and model.backends]
 
 
-def _items(snapshot: Snapshot, caller: Caller) -> list[Item]:
+def _items(snapshot: Snapshot, caller: Caller, searches: bool) -> list[Item]:
     models = _usable(snapshot)
     stand_in = None
     if not any(model.recommended for model in models):
@@ -76,11 +79,12 @@ def _items(snapshot: Snapshot, caller: Caller) -> list[Item]:
         # An id that stands at several providers means the first; the others are asked for as `provider:id`.
         name = f"{model.provider_key}:{model.id}" if model.id in seen else model.id
         seen.add(model.id)
-        items.append(_item(model, name, caller, recommended=model.recommended or model is stand_in))
+        is_recommended = model.recommended or model is stand_in
+        items.append(_item(model, name, caller, recommended=is_recommended, searches=searches))
     return items
 
 
-def _item(model: Model, name: str, caller: Caller, *, recommended: bool) -> Item:
+def _item(model: Model, name: str, caller: Caller, *, recommended: bool, searches: bool) -> Item:
     return Item(
         id=name,
         name=model.name,
@@ -90,12 +94,12 @@ def _item(model: Model, name: str, caller: Caller, *, recommended: bool) -> Item
         allowed=may_use(caller, model),
         features=sorted(model.features),
         limits=_limits([model.limits]),
-        capabilities=_capabilities(caller, [model]),
+        capabilities=_capabilities(caller, [model], searches),
     )
 
 
-def _agent(snapshot: Snapshot, caller: Caller) -> Item:
-    """It may be answered by any model for chats, so it promises what all of them can take."""
+def _agent(snapshot: Snapshot, caller: Caller, searches: bool) -> Item:
+    """It chooses by size too, so it promises what the most able model for chats can take."""
     models = _usable(snapshot)
     chat = [model for model in models if model.has_feature(_CHAT)]
     return Item(
@@ -107,7 +111,7 @@ def _agent(snapshot: Snapshot, caller: Caller) -> Item:
         allowed=bool(models) and may_use_agent(caller),
         features=[family for family in _FAMILIES if any(_touches(model, family) for model in models)],
         limits=_limits([model.limits for model in chat] or [ContextLimits()]),
-        capabilities=_capabilities(caller, chat),
+        capabilities=_capabilities(caller, chat, searches),
     )
 
 
@@ -123,14 +127,17 @@ def _touches(model: Model, family: str) -> bool:
 
 
 def _limits(all_limits: Sequence[ContextLimits]) -> Limits:
-    return Limits(*(min(getattr(limits, name) for limits in all_limits) for name in Limits.__struct_fields__))
+    return Limits(*(max(getattr(limits, name) for limits in all_limits) for name in Limits.__struct_fields__))
 
 
-def _capabilities(caller: Caller, models: Sequence[Model]) -> dict[str, dict[str, bool]]:
+def _capabilities(caller: Caller, models: Sequence[Model], searches: bool) -> dict[str, dict[str, bool]]:
     allows = caller.permissions.allows
     return {
-        # There is no search to be had yet, whatever a model is set up for: a switch must not promise one.
-        "webSearch": {"enabled": False, "allowed": allows("ai:conversations:webSearch")},
+        "webSearch": {
+            # A switch must not promise a search that nobody makes (`spec/editor-api.md` 10.1).
+            "enabled": searches and any(model.web_search for model in models),
+            "allowed": allows("ai:conversations:webSearch"),
+        },
         "reasoning": {
             "enabled": any(model.reasons for model in models),
             # A switch without effect is not offered (S055).
@@ -173,7 +180,7 @@ class NoSuchVersion(NotFound):
         )
 
 
-def model_routes(identity: Identity, catalog: Catalog) -> APIRouter:
+def model_routes(identity: Identity, catalog: Catalog, *, searches: bool) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["Models"])
     authenticated = Depends(authentication(identity))
 
@@ -182,7 +189,8 @@ def model_routes(identity: Identity, catalog: Catalog) -> APIRouter:
         """The models this token may choose from, and what each can do. The version is always 1."""
         if version != VERSION:
             raise NoSuchVersion(version)
-        return Response(msgspec.json.encode(models_shown(catalog.current, caller)), media_type="application/json")
+        shown = models_shown(catalog.current, caller, searches=searches)
+        return Response(msgspec.json.encode(shown), media_type="application/json")
 
     @router.get("", include_in_schema=False)
     @router.get("/", include_in_schema=False)

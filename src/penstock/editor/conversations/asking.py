@@ -9,6 +9,7 @@ from penstock.editor.conversations.packing import user_text
 from penstock.editor.conversations.schemas import ContentItem, McpToolContextItem, NewMessage, SelectionItem, TextItem
 from penstock.gateway.catalog.snapshot import Snapshot
 from penstock.gateway.identity.caller import Caller
+from penstock.gateway.routing.agent import Needs
 from penstock.gateway.routing.candidates import AGENT, AGENT_NAMES, candidates
 from penstock.telemetry.logs import log
 
@@ -38,7 +39,7 @@ def checked(snapshot: Snapshot, caller: Caller, message: NewMessage) -> Asked:
     wants_reasoning = message.capabilities.reasoning is not None
     if wants_reasoning:
         caller.require(REASONING)
-    able = candidates(snapshot, caller, message.model, FEATURE, reasoning=wants_reasoning)
+    able = candidates(snapshot, caller, message.model, FEATURE, needs=Needs(reasoning=wants_reasoning))
     can_reason = all(one.model.reasons for one in able)
     if wants_reasoning and not can_reason:
         log.warning("reasoning was asked for and is not enabled", model=message.model)

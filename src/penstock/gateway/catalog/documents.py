@@ -27,6 +27,7 @@ _SAFE_WORDS = frozenset(
     reasoning contextLimits maxContextLength maxFiles maxFileSize maxImageSize maxTotalFileSize maxTotalPdfFilePages
     features true false null privateKeyId tokenUri facts price contextTokens outputTokens images documents audio tools
     structuredOutput input output cacheRead cacheWrite cacheWrite1h tiers aboveInput
+    url oauth clientId clientSecret scopes callbackUrl disabled options callToolTimeout
     """.split()  # noqa: SIM905
 )
 _WINDOW = 60

@@ -10,6 +10,7 @@ from penstock.gateway.identity.api_keys import PREFIX, check_alive, parse_key, r
 from penstock.gateway.identity.caller import Caller, TenantId, UserId
 from penstock.gateway.identity.checks import is_possible_id
 from penstock.gateway.identity.errors import SecretsUnreadable, TenantNotFound
+from penstock.gateway.identity.key_use import KeyUse
 from penstock.gateway.identity.memory import LONGEST, Memory
 from penstock.gateway.identity.permissions import Permissions
 from penstock.gateway.identity.repository import AccessKeyRepository, Installation, UserRepository
@@ -49,8 +50,10 @@ class Authenticator:
         masters: MasterSecrets,
         management_secret: str | None,
         clock: Clock,
+        key_use: KeyUse,
     ) -> None:
         self._database, self._memory, self._masters, self._clock = database, memory, masters, clock
+        self._key_use = key_use
         self._management_secret = management_secret
         self._warned: OrderedDict[str, None] = OrderedDict()
 
@@ -87,6 +90,7 @@ class Authenticator:
         claims = required_claims(token)
         now = self._clock.now()
         check_clock(claims, now)
+        self._key_use.note(signer.id)
         about = token.claims.get("user")
         user_id = await self.user_id(keyring.tenant_id, claims.subject, about if isinstance(about, dict) else {})
         caller = Caller(

@@ -10,6 +10,8 @@ from penstock.gateway.identity.tables import ID_LENGTH, NAME_LENGTH
 from penstock.gateway.identity.tokens import MAX_SUBJECT_LENGTH
 
 MAX_PERMISSIONS = 200
+MIN_SECRET_LENGTH = 10
+MAX_SECRET_LENGTH = 120
 
 
 def is_possible_id(text: str) -> bool:
@@ -34,6 +36,18 @@ def checked_name(text: str) -> str:
             explanation=f"A name is one line of 1 to {NAME_LENGTH} printable characters.",
             action="Choose another name.",
             param="name",
+        )
+    return text
+
+
+def checked_secret(text: str) -> str:
+    """The secret of an access key that was made elsewhere (`spec/editor-api.md` 6.16)."""
+    if not MIN_SECRET_LENGTH <= len(text) <= MAX_SECRET_LENGTH or not text.isprintable():
+        raise InvalidRequest(
+            "The secret is not usable.",
+            explanation=f"A secret has {MIN_SECRET_LENGTH} to {MAX_SECRET_LENGTH} printable characters.",
+            action="Choose another secret, or leave it out and get a new one.",
+            param="accessKeys",
         )
     return text
 

@@ -43,6 +43,10 @@ class AccessKeyNotFound(NotFound):
     code = "access_key_not_found"
 
 
+class AccessKeyExists(Conflict):
+    code = "access_key_exists"
+
+
 class ApiKeyNotFound(NotFound):
     code = "api_key_not_found"
 

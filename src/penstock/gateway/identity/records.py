@@ -18,13 +18,14 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
-    """`hint` are the last four characters of the secret."""
+    """`hint` are the last characters of the secret. `last_used_at` may be some minutes behind."""
 
     id: str
     tenant_id: str
     name: str
     hint: str
     created_at: datetime
+    last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
     @classmethod
@@ -35,6 +36,7 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
             name=row.name,
             hint=row.hint,
             created_at=row.created_at,
+            last_used_at=row.last_used_at,
             revoked_at=row.revoked_at,
         )
 

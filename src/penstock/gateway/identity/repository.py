@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, or_, select, update
 
 from penstock.database.engine import Transaction
 from penstock.gateway.identity.errors import AccessKeyNotFound, ApiKeyNotFound, TenantNotFound
@@ -40,12 +40,14 @@ class Installation:
         return row
 
     async def tenants(self) -> Sequence[TenantRow]:
-        return (await self._tx.scalars(select(TenantRow).order_by(TenantRow.created_at, TenantRow.id))).all()
+        """Oldest first, without the deleted ones."""
+        query = select(TenantRow).where(TenantRow.deleted_at.is_(None))
+        return (await self._tx.scalars(query.order_by(TenantRow.created_at, TenantRow.id))).all()
 
     async def tenant(self, tenant_id: str) -> TenantRow:
-        """Raises TenantNotFound."""
+        """Raises TenantNotFound, also for a deleted one."""
         row = await self._tx.get(TenantRow, tenant_id)
-        if row is None:
+        if row is None or row.deleted_at is not None:
             raise TenantNotFound(
                 "There is no such tenant.",
                 explanation=f"No tenant has the id `{tenant_id}`.",
@@ -53,19 +55,53 @@ class Installation:
             )
         return row
 
+    async def deleted_tenants(self) -> Sequence[str]:
+        """Those whose rows are still there, the longest deleted first."""
+        query = select(TenantRow.id).where(TenantRow.deleted_at.is_not(None))
+        return (await self._tx.scalars(query.order_by(TenantRow.deleted_at, TenantRow.id))).all()
+
+    async def is_deleted(self, tenant_id: str) -> bool:
+        """Whether its rows are still there although it was deleted."""
+        row = await self._tx.get(TenantRow, tenant_id)
+        return row is not None and row.deleted_at is not None
+
+    async def forget_tenant(self, tenant_id: str) -> None:
+        """Remove a deleted tenant with what this room knows of it. Raises BrokenReference while others refer to it."""
+        if not await self.is_deleted(tenant_id):
+            return
+        for table in (ApiKeyRow, AccessKeyRow, UserRow):
+            await self._tx.execute(delete(table).where(table.tenant_id == tenant_id))
+        await self._tx.execute(delete(TenantRow).where(TenantRow.id == tenant_id))
+
+    async def key_used(self, key_id: str, at: datetime) -> None:
+        """Instants only grow: replicas write in any order."""
+        is_older = or_(AccessKeyRow.last_used_at.is_(None), AccessKeyRow.last_used_at < at)
+        await self._tx.execute(
+            update(AccessKeyRow).where(AccessKeyRow.id == key_id, is_older).values(last_used_at=at)
+        )
+
     async def api_key(self, key_id: str) -> tuple[ApiKeyRow, str | None] | None:
         """A key and the subject of its user: the one look-up that does not know its tenant yet."""
-        query = select(ApiKeyRow, UserRow.subject).outerjoin(UserRow, UserRow.id == ApiKeyRow.user_id)
-        found = (await self._tx.execute(query.where(ApiKeyRow.id == key_id))).one_or_none()
+        query = (
+            select(ApiKeyRow, UserRow.subject)
+            .join(TenantRow, TenantRow.id == ApiKeyRow.tenant_id)
+            .outerjoin(UserRow, UserRow.id == ApiKeyRow.user_id)
+            .where(ApiKeyRow.id == key_id, TenantRow.deleted_at.is_(None))
+        )
+        found = (await self._tx.execute(query)).one_or_none()
         return None if found is None else (found[0], found[1])
 
     async def sealed_access_keys(self) -> Sequence[AccessKeyRow]:
         """The active ones of all tenants."""
-        return (await self._tx.scalars(select(AccessKeyRow).where(AccessKeyRow.revoked_at.is_(None)))).all()
+        query = select(AccessKeyRow).join(TenantRow, TenantRow.id == AccessKeyRow.tenant_id)
+        active = query.where(AccessKeyRow.revoked_at.is_(None), TenantRow.deleted_at.is_(None))
+        return (await self._tx.scalars(active)).all()
 
     async def api_key_hashes(self) -> Sequence[bytes]:
         """Of the active keys of all tenants."""
-        return (await self._tx.scalars(select(ApiKeyRow.secret_hash).where(ApiKeyRow.revoked_at.is_(None)))).all()
+        query = select(ApiKeyRow.secret_hash).join(TenantRow, TenantRow.id == ApiKeyRow.tenant_id)
+        active = query.where(ApiKeyRow.revoked_at.is_(None), TenantRow.deleted_at.is_(None))
+        return (await self._tx.scalars(active)).all()
 
     async def add_revision(self) -> None:
         """Nothing happens when it is there. Raises AlreadyExists when somebody else was faster."""

@@ -53,7 +53,7 @@ _TENANT_ID_LENGTH = 20
 _ATTEMPTS = 4
 
 
-class Identity:
+class Identity(Management):
     """One per process. Until `watch()` has read the database once, nothing is remembered and `known` knows nobody."""
 
     def __init__(
@@ -64,13 +64,14 @@ class Identity:
         management_secret: str | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._database, self._masters, self._clock = database, masters, clock or SystemClock()
-        self._management_secret = Secret(management_secret) if management_secret else None
-        self._memory = Memory(self._clock)
+        clock = clock or SystemClock()
+        self._memory = Memory(clock)
         self._revisions = Revisions(database, broadcast, self._memory)
-        self._authenticator = Authenticator(database, self._memory, masters, management_secret, self._clock)
-        self._explainer = Explainer(self._authenticator, management_secret, self._clock)
-        self._is_seeded = False
+        super().__init__(database, Changes(database, self._revisions, clock), masters, clock)
+        self._management_secret = Secret(management_secret) if management_secret else None
+        self._key_use = KeyUse(database, clock)
+        self._authenticator = Authenticator(database, self._memory, masters, management_secret, clock, self._key_use)
+        self._explainer = Explainer(self._authenticator, management_secret, clock)
 
     # Who is asking
 
@@ -103,7 +104,9 @@ class Identity:
 
     async def watch(self) -> None:
         """Keep what is remembered in step with the database, within a second. Runs until cancelled."""
-        await self._revisions.watch()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._revisions.watch())
+            tasks.create_task(self._key_use.watch())
 
     async def explain_token(self, token: str) -> Explanation:
         """What each check found about a token or API key; never a secret."""
@@ -118,60 +121,6 @@ class Identity:
             self._masters.open(row.sealed, sealing_context(row.tenant_id, row.id))
         if not all(self._masters.can_verify(stored) for stored in hashes):
             raise SecretsUnreadable
-
-    # Tenants
-
-    async def create_tenant(self, name: str | None = None, tenant_id: str | None = None) -> Tenant:
-        """Complete the moment it exists. Without a name, the id is the name. Raises InvalidRequest, TenantExists."""
-        tenant_id = random_text(_TENANT_ID_LENGTH) if tenant_id is None else checked_id(tenant_id)
-        name = tenant_id if name is None else checked_name(name)
-
-        async def add(tx: Transaction) -> TenantRow:
-            return await Installation(tx).add_tenant(tenant_id, name, self._clock.now())
-
-        try:
-            return Tenant.of(await self._change(add))
-        except AlreadyExists as error:
-            raise TenantExists(
-                "The tenant exists already.",
-                explanation=f"There is a tenant with the id `{tenant_id}`.",
-                action="Choose another id, or leave it out and get a new one.",
-            ) from error
-
-    async def tenants(self) -> list[Tenant]:
-        """Oldest first."""
-        async with self._database.reading() as tx:
-            return [Tenant.of(row) for row in await Installation(tx).tenants()]
-
-    # Access keys: secrets that sign user tokens
-
-    async def create_access_key(self, tenant_id: str, name: str | None = None) -> tuple[AccessKey, str]:
-        """The key and its secret, which nobody can be shown again. Raises TenantNotFound, InvalidRequest."""
-        key_id, secret = prefixed("key"), random_text(ACCESS_KEY_LENGTH)
-        checked = key_id if name is None else checked_name(name)
-        sealed = self._masters.seal(secret, sealing_context(tenant_id, key_id))
-
-        async def add(tx: Transaction) -> AccessKeyRow:
-            await Installation(tx).tenant(tenant_id)
-            keys = AccessKeyRepository(tx, tenant_id)
-            return await keys.add(key_id, checked, sealed, secret[-4:], self._clock.now())
-
-        return AccessKey.of(await self._change(add)), secret
-
-    async def access_keys(self, tenant_id: str) -> list[AccessKey]:
-        """Oldest first, revoked ones too. Raises TenantNotFound."""
-        async with self._database.reading() as tx:
-            await Installation(tx).tenant(tenant_id)
-            return [AccessKey.of(row) for row in await AccessKeyRepository(tx, tenant_id).all()]
-
-    async def revoke_access_key(self, tenant_id: str, key_id: str) -> AccessKey:
-        """Tokens signed with it are refused: here at once, elsewhere within a second. Raises AccessKeyNotFound."""
-
-        async def revoke(tx: Transaction) -> AccessKeyRow:
-            await Installation(tx).tenant(tenant_id)
-            return await AccessKeyRepository(tx, tenant_id).revoke(key_id, self._clock.now())
-
-        return AccessKey.of(await self._change(revoke))
 
     # API keys
 
@@ -219,7 +168,7 @@ class Identity:
             await Installation(tx).tenant(tenant_id)
             return await ApiKeyRepository(tx, tenant_id).revoke(key_id, self._clock.now())
 
-        return ApiKey.of(await self._change(revoke))
+        return ApiKey.of(await self._changes.make(revoke))
 
     async def mint_token(
         self, tenant_id: str, subject: str, permissions: Sequence[str] = FULL_ACCESS, ttl_s: int = 3600
@@ -251,7 +200,7 @@ class Identity:
             return await ApiKeyRepository(tx, tenant_id).add(row)
 
         try:
-            return ApiKey.of(await self._change(add))
+            return ApiKey.of(await self._changes.make(add))
         except AlreadyExists as error:
             raise ApiKeyExists(
                 "The API key exists already.",
@@ -273,40 +222,3 @@ class Identity:
         if expires_at is not None and expires_at <= self._clock.now():
             raise InvalidRequest("The expiry is in the past.", param="expires_at", action="Give an instant to come.")
         return expires_at
-
-    async def _change(self, step: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run `step` in a transaction that also counts the revision up, then tell everybody."""
-        await self._seed()
-        result = await self._committed(step)
-        await self._revisions.announce()
-        return result
-
-    async def _committed(self, step: Callable[[Transaction], Awaitable[T]]) -> T:
-        for _ in range(_ATTEMPTS - 1):
-            with suppress(WriteConflict):
-                return await self._once(step)
-        return await self._once(step)
-
-    async def _once(self, step: Callable[[Transaction], Awaitable[T]]) -> T:
-        async with self._database.transaction() as tx:
-            result = await step(tx)
-            await tx.flush()
-            await Installation(tx).next_revision()
-        return result
-
-    async def _seed(self) -> None:
-        """The rows that every installation has. Apart from the change itself: a lost race ends its transaction."""
-        if self._is_seeded:
-            return
-        for add in (self._seed_partner, self._seed_revision):
-            with suppress(AlreadyExists):
-                async with self._database.transaction() as tx:
-                    await add(tx)
-        self._is_seeded = True
-
-    async def _seed_partner(self, tx: Transaction) -> None:
-        await Installation(tx).add_partner(self._clock.now())
-
-    @staticmethod
-    async def _seed_revision(tx: Transaction) -> None:
-        await Installation(tx).add_revision()

@@ -9,6 +9,7 @@ import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Generic, TypeVar, cast
 
 import msgspec
@@ -18,6 +19,7 @@ from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.catalog.snapshot import Backend
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.inference.attachments.preparing import Attachments
+from penstock.gateway.routing.agent import NOTHING, Needs
 from penstock.gateway.routing.candidates import Candidate, candidates
 from penstock.http.outbound import Fetched
 from penstock.providers.answer import Answer
@@ -25,7 +27,7 @@ from penstock.providers.attempts import Attempt, Attempts
 from penstock.providers.base import Call, Delta, Exchange, Quirks, Reader, Translation, Usage, Wire
 from penstock.providers.failures import SHORT_WAIT_S, AllKeysResting, Failure, RateLimited
 from penstock.providers.price_list import PriceList
-from penstock.providers.prices import Charge, charge_of
+from penstock.providers.prices import Charge, charge_of, cost
 from penstock.providers.provider import Providers
 from penstock.telemetry.logs import log
 
@@ -44,6 +46,8 @@ class CallRecord(msgspec.Struct):
     backend: Backend | None = None
     """Who answered, or was asked last."""
     prices: PriceList | None = None
+    why: str = ""
+    """Why the agent chose this model."""
 
     @property
     def attempts(self) -> int:
@@ -61,6 +65,8 @@ class CallRecord(msgspec.Struct):
     def log_fields(self) -> dict[str, object]:
         """The metric log's names (`spec/editor-api.md` 16.1); what is not known is left out."""
         fields: dict[str, object] = {"model": self.model, "provider": self.provider, "attempts": self.attempts}
+        if self.why:
+            fields["chosenBecause"] = self.why
         if self.first_token_s is not None:
             fields["timeToFirstTokenMs"] = round(self.first_token_s * 1000)
         if self.usage is not None:
@@ -116,6 +122,18 @@ class Inference:
         self._providers = providers
         self._attachments = attachments
 
+    def candidates(self, caller: Caller, model: str, feature: str | None, needs: Needs) -> Sequence[Candidate]:
+        """Who may answer, best first. Raises what `routing.candidates` raises."""
+        return candidates(self._catalog.current, caller, model, feature, needs=needs, price_of=self._price_of)
+
+    def _price_of(self, backend: Backend) -> Decimal | None:
+        """A million tokens in and a quarter of that out: about what an editor's calls are made of."""
+        price = backend.price
+        if price is None and self._prices is not None:
+            listed = self._prices.price_of(backend.provider, backend.upstream_model)
+            price = listed.price if listed is not None else None
+        return None if price is None else cost(price, Usage(input_tokens=1_000_000, output_tokens=250_000))
+
     async def begin(
         self,
         caller: Caller,
@@ -124,17 +142,19 @@ class Inference:
         record: CallRecord,
         *,
         feature: str | None = None,
-        reasoning: bool = False,
+        needs: Needs = NOTHING,
+        found: Sequence[Candidate] | None = None,
     ) -> Served[Output]:
         """Return when an answer has begun. Until then a failure moves on to the next candidate.
 
-        `record` says who was asked and how often, also when nobody answers, or the caller goes away meanwhile. Raises
+        `found` are the candidates, where the caller has looked them up before. `record` says who was asked and how often, also when nobody answers, or the caller goes away meanwhile. Raises
         what `routing.candidates` raises, and UpstreamError: that of the candidates' failures which says most.
         """
         started = time.perf_counter()
         attempts = Attempts()
         fetched: dict[str, Fetched] = {}
-        found = candidates(self._catalog.current, caller, model, feature, reasoning=reasoning)
+        if found is None:
+            found = self.candidates(caller, model, feature, needs)
         try:
             try:
                 answer = await self._first_to_answer(found, translation, attempts, record, fetched)
@@ -165,6 +185,7 @@ class Inference:
         for position, candidate in enumerate(found, start=1):
             record.backend = backend = candidate.backend
             record.model, record.provider = candidate.model.slug, candidate.model.provider_key
+            record.why = candidate.why
             try:
                 ready = translation
                 if isinstance(translation, CarriesFiles) and translation.has_files:
@@ -187,16 +208,24 @@ class Inference:
         return await translation.prepared(lambda call: attachments.prepared(call, backend.facts, fetched))
 
     async def stream(
-        self, caller: Caller, model: str, call: Call, *, feature: str, record: CallRecord
+        self,
+        caller: Caller,
+        model: str,
+        call: Call,
+        *,
+        feature: str,
+        record: CallRecord,
+        found: Sequence[Candidate] | None = None,
     ) -> AsyncGenerator[Delta, None]:
         """The deltas of one call, whatever the provider's format. `record` is filled in as facts become known.
+
+        `found` are the candidates, where the caller has looked them up before.
 
         Close the generator (`aclosing`): leaving it early closes the upstream.
         """
         translation = _Neutral(call)
-        served = await self.begin(
-            caller, model, translation, record, feature=feature, reasoning=call.reasoning not in (None, "off")
-        )
+        needs = Needs(reasoning=call.reasoning not in (None, "off"), tools=bool(call.tools) and not call.tools_optional)
+        served = await self.begin(caller, model, translation, record, feature=feature, needs=needs, found=found)
         try:
             for deltas in served.answer.ready:
                 for delta in deltas:

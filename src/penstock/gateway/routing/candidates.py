@@ -1,5 +1,7 @@
 """Which backends may answer a call, in the order in which they are tried."""
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import ClassVar, Final
 
 import msgspec
@@ -7,6 +9,7 @@ import msgspec
 from penstock.errors import Unprocessable
 from penstock.gateway.catalog.snapshot import Backend, Model, ModelNotFound, Snapshot
 from penstock.gateway.identity.caller import Caller, MissingPermission
+from penstock.gateway.routing.agent import NOTHING, Needs, PriceOf, ranked
 
 AGENT: Final = "agent-1"
 AGENT_NAMES: Final = frozenset((AGENT, "auto"))
@@ -15,8 +18,15 @@ ANY_MODEL_PERMISSION: Final = "models:use"
 
 
 class Candidate(msgspec.Struct, frozen=True):
+    """`why` says why the agent chose it, for the log; empty for a model that was asked for by its name."""
+
     model: Model
     backend: Backend
+    why: str = ""
+
+
+def _unpriced(_: Backend) -> Decimal | None:
+    return None
 
 
 class ModelLacksFeature(Unprocessable):
@@ -24,24 +34,33 @@ class ModelLacksFeature(Unprocessable):
 
 
 def candidates(
-    snapshot: Snapshot, caller: Caller, name: str, feature: str | None = None, *, reasoning: bool = False
+    snapshot: Snapshot,
+    caller: Caller,
+    name: str,
+    feature: str | None = None,
+    *,
+    needs: Needs = NOTHING,
+    price_of: PriceOf = _unpriced,
 ) -> tuple[Candidate, ...]:
     """The backends of the model `name`, best first; never empty.
 
-    `agent-1` (also `auto`) stands for every model with `feature`, recommended ones first; with `reasoning` for those
-    that can reason, if there are any. An id that stands at several providers resolves to those that the caller may use,
-    in the order of MODELS. Raises ModelNotFound, MissingPermission, ModelLacksFeature.
+    `agent-1` (also `auto`) stands for every model with `feature`, in the order of `agent.ranked`. An id that stands at
+    several providers resolves to those that the caller may use, in the order of MODELS. Raises ModelNotFound,
+    MissingPermission, ModelLacksFeature.
     """
     if name in AGENT_NAMES:
-        models = _for_agent(snapshot, caller, feature or "conversations", reasoning=reasoning)
+        feature = feature or "conversations"
+        able = _for_agent(snapshot, caller, feature)
+        found = [(one.model, one.why) for one in ranked(able, feature, needs, price_of)]
     else:
         models = _allowed(caller, snapshot.find(name))
         if feature is not None:
             models = _with_feature(models, name, feature)
-    found = tuple([Candidate(model, backend) for model in models for backend in model.backends])
-    if not found:
+        found = [(model, "") for model in models]
+    backends = tuple([Candidate(model, backend, why) for model, why in found for backend in model.backends])
+    if not backends:
         raise _not_served(snapshot, name)
-    return found
+    return backends
 
 
 def may_use(caller: Caller, model: Model) -> bool:
@@ -54,11 +73,10 @@ def may_use_agent(caller: Caller) -> bool:
     return permissions.allows(ANY_MODEL_PERMISSION) or permissions.allows(AGENT_PERMISSION)
 
 
-def _for_agent(snapshot: Snapshot, caller: Caller, feature: str, *, reasoning: bool) -> tuple[Model, ...]:
+def _for_agent(snapshot: Snapshot, caller: Caller, feature: str) -> Sequence[Model]:
     if not may_use_agent(caller):
         raise MissingPermission((AGENT_PERMISSION,), caller.permissions)
-    able = tuple(model for model in snapshot.for_feature(feature) if model.backends)
-    return tuple(model for model in able if model.reasons) or able if reasoning else able
+    return [model for model in snapshot.models if model.backends and model.has_feature(feature)]
 
 
 def _allowed(caller: Caller, models: tuple[Model, ...]) -> tuple[Model, ...]:
