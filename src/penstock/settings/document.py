@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.settings.catalog_document import catalog_sections
+from penstock.settings.mcp_document import MCP_SECTION
 from penstock.settings.variables import GROUPS, VARIABLES, Variable
 
 _INTRODUCTION = """\
@@ -22,8 +23,8 @@ Every option is an environment variable. `penstock config show` prints the value
   secrets. `PROVIDERS_FILE` and `MODELS_FILE` are watched: a change takes effect within seconds, without a restart. A
   change that cannot be used is logged, and the previous content goes on.
 * `CS_CONFIG_PATH`: a JSON file in place of all of these. It holds one object; its keys are the names below in lower
-  case, and `providers` and `models` are real JSON, not strings. Variables of the environment that are options are then
-  ignored. A change of its `providers` or `models` takes effect as above; other changes need a restart.
+  case, and options that hold JSON (`providers`, `models`, `mcp_servers`) are real JSON, not strings. Variables of the
+  environment that are options are then ignored. A change of its `providers` or `models` takes effect as above; other changes need a restart.
 
 An empty value counts as unset. Booleans are `true` and `false` (also `1` and `0`).
 """
@@ -35,7 +36,7 @@ _EXAMPLE_INTRODUCTION = """\
 
 
 def configuration_page() -> str:
-    return "\n".join([_INTRODUCTION, *_tables(), catalog_sections()])
+    return "\n".join([_INTRODUCTION, *_tables(), catalog_sections()]) + MCP_SECTION
 
 
 def env_example() -> str:

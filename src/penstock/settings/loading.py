@@ -11,6 +11,7 @@ from penstock.kit.secret import Secret
 from penstock.settings import variables as v
 from penstock.settings.checks import check
 from penstock.settings.database import read_database
+from penstock.settings.mcp import read_mcp
 from penstock.settings.moderation import read_moderation
 from penstock.settings.options import Settings, read_editor, read_limits, read_logs, read_panel, read_server, read_web
 from penstock.settings.redis import read_redis
@@ -43,6 +44,7 @@ def load_settings(
     snapshot = _snapshot(catalog, values)
     lenders = snapshot.providers.values() if snapshot else None
     moderation = read_moderation(collected.documents.get("MODERATION"), lenders, values)
+    mcp_servers, mcp_callback_url = read_mcp(collected.documents.get("MCP_SERVERS"), values)
     if snapshot is None or values.has_errors:
         raise SettingsError([*values.problems, *_skipped(snapshot, values)])
     management = values[v.ENVIRONMENTS_MANAGEMENT_SECRET_KEY]
@@ -53,6 +55,8 @@ def load_settings(
         web=read_web(values),
         panel=read_panel(values),
         moderation=moderation,
+        mcp_servers=mcp_servers,
+        mcp_callback_url=mcp_callback_url,
         storage=storage,
         catalog=catalog,
         snapshot=snapshot,

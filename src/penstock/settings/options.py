@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from penstock.coordination.options import RedisOptions
+from penstock.editor.mcp.servers import McpServer
 from penstock.editor.moderation.options import ModerationOptions
 from penstock.gateway.catalog.reading import CatalogOptions
 from penstock.gateway.catalog.snapshot import Problem, Snapshot
@@ -90,6 +91,8 @@ class Settings:
     web: WebOptions
     panel: PanelOptions
     moderation: ModerationOptions | None
+    mcp_servers: tuple[McpServer, ...]
+    mcp_callback_url: str | None
     storage: StorageOptions
     catalog: CatalogOptions
     snapshot: Snapshot

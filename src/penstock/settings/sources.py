@@ -14,7 +14,7 @@ from penstock.settings.given import Given, error, shown, warning
 from penstock.settings.kinds import reason
 from penstock.settings.variables import BY_NAME
 
-DOCUMENTS = ("PROVIDERS", "MODELS", "MODERATION")
+DOCUMENTS = ("PROVIDERS", "MODELS", "MCP_SERVERS", "MODERATION")
 """Structured options: JSON text in the environment, real JSON in a configuration file."""
 
 _SUFFIX = "_FILE"
