@@ -24,7 +24,8 @@ Every option is an environment variable. `penstock config show` prints the value
   change that cannot be used is logged, and the previous content goes on.
 * `CS_CONFIG_PATH`: a JSON file in place of all of these. It holds one object; its keys are the names below in lower
   case, and options that hold JSON (`providers`, `models`, `mcp_servers`) are real JSON, not strings. Variables of the
-  environment that are options are then ignored. A change of its `providers` or `models` takes effect as above; other changes need a restart.
+  environment that are options are then ignored. A change of its `providers` or `models` takes effect as
+  above; other changes need a restart.
 
 An empty value counts as unset. Booleans are `true` and `false` (also `1` and `0`).
 """
