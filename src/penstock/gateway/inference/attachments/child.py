@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.gateway.inference.attachments.extracted import Extracted, Outcome, Unreadable
+from penstock.gateway.inference.attachments.extracted import Extracted, Outcome, Refused, Unreadable
 
 
 def main() -> None:
@@ -23,15 +23,15 @@ def main() -> None:
     try:
         outcome = Outcome(extracted=_read(kind, sys.stdin.buffer.read(), most_chars))
     except Unreadable as error:
-        outcome = Outcome(refused=error.reason)
+        outcome = Outcome(refused=Refused(error.reason, pages=error.pages))
     except (MemoryError, RecursionError):
-        outcome = Outcome(refused="too_large")
+        outcome = Outcome(refused=Refused("too_large"))
     except Exception:  # libraries that read a damaged file fail in every way there is
-        outcome = Outcome(refused="too_large" if _was_full(memory_bytes) else "broken")
+        outcome = Outcome(refused=Refused("too_large" if _was_full(memory_bytes) else "broken"))
     try:
         written = msgspec.json.encode(outcome)
     except (MemoryError, UnicodeEncodeError):
-        written = msgspec.json.encode(Outcome(refused="broken"))
+        written = msgspec.json.encode(Outcome(refused=Refused("broken")))
     answer.write(written)
     answer.close()
 

@@ -36,25 +36,30 @@ class Extracted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """`is_for_now`: another time it may be read, for the reading was ended from outside."""
+    """`is_for_now`: another time it may be read, for the reading was ended from outside.
+
+    `pages` is known of a PDF that holds no text.
+    """
 
     reason: Reason
     is_for_now: bool = False
+    pages: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
     """What the reading process writes: one of the two."""
 
     extracted: Extracted | None = None
-    refused: Reason | None = None
+    refused: Refused | None = None
 
 
 class Unreadable(Exception):
-    """No text can be had of a file."""
+    """No text can be had of a file. `pages` is known of a PDF that holds none."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, pages: int | None = None) -> None:
         super().__init__(reason)
         self.reason: Reason = reason
+        self.pages = pages
 
 
 class Pieces:

@@ -76,7 +76,7 @@ class Extraction:
         else:
             self._kept.move_to_end(key)
         if isinstance(found, Refused):
-            raise Unreadable(found.reason)
+            raise Unreadable(found.reason, found.pages)
         return found
 
     def _keep(self, key: tuple[bytes, Kind], found: Extracted | Refused) -> None:
@@ -174,7 +174,7 @@ def _understood(answer: bytes, status: int) -> Extracted | Refused:
         outcome = _outcome.decode(answer)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return Refused(_reason_of(status), is_for_now=True)
-    return outcome.extracted or Refused(outcome.refused or "broken")
+    return outcome.extracted or outcome.refused or Refused("broken")
 
 
 def _reason_of(status: int) -> Reason:

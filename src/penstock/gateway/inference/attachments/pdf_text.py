@@ -26,7 +26,7 @@ def read_pdf(data: bytes, most_chars: int) -> Extracted:
         if pieces.is_full:
             break
     if not pieces.text():
-        raise Unreadable("no_text" if pages else "broken")
+        raise Unreadable("no_text", pages) if pages else Unreadable("broken")
     return Extracted(
         text=pieces.text(),
         kind="PDF",
