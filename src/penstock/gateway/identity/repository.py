@@ -76,9 +76,7 @@ class Installation:
     async def key_used(self, key_id: str, at: datetime) -> None:
         """Instants only grow: replicas write in any order."""
         is_older = or_(AccessKeyRow.last_used_at.is_(None), AccessKeyRow.last_used_at < at)
-        await self._tx.execute(
-            update(AccessKeyRow).where(AccessKeyRow.id == key_id, is_older).values(last_used_at=at)
-        )
+        await self._tx.execute(update(AccessKeyRow).where(AccessKeyRow.id == key_id, is_older).values(last_used_at=at))
 
     async def api_key(self, key_id: str) -> tuple[ApiKeyRow, str | None] | None:
         """A key and the subject of its user: the one look-up that does not know its tenant yet."""
@@ -153,6 +151,16 @@ class AccessKeyRepository:
 
     async def revoke(self, key_id: str, now: datetime) -> AccessKeyRow:
         """Revoking again changes nothing. Raises AccessKeyNotFound, also for another tenant's key."""
+        row = await self._mine(key_id)
+        row.revoked_at = row.revoked_at or now
+        return row
+
+    async def replace(self, key_id: str, sealed: bytes, hint: str) -> None:
+        """Another secret for the same key. Raises AccessKeyNotFound."""
+        row = await self._mine(key_id)
+        row.sealed, row.hint = sealed, hint
+
+    async def _mine(self, key_id: str) -> AccessKeyRow:
         row = await self._tx.get(AccessKeyRow, key_id)
         if row is None or row.tenant_id != self._tenant_id:
             raise AccessKeyNotFound(
@@ -160,7 +168,6 @@ class AccessKeyRepository:
                 explanation=f"The tenant `{self._tenant_id}` has no access key of that id.",
                 action=f"List its keys with `penstock access-key list --tenant {self._tenant_id}`.",
             )
-        row.revoked_at = row.revoked_at or now
         return row
 
 

@@ -1,56 +1,36 @@
 """The identity service: who is asking, and the keys by which that is known. API, panel and CLI all ask here."""
 
+import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from penstock.coordination.base import Broadcast
 from penstock.database.engine import Database, Transaction
-from penstock.database.failures import AlreadyExists, WriteConflict
+from penstock.database.failures import AlreadyExists
 from penstock.errors import InvalidRequest
 from penstock.gateway.identity.api_keys import new_key
 from penstock.gateway.identity.authentication import Authenticator, acting_user, sealing_context
 from penstock.gateway.identity.caller import Caller
-from penstock.gateway.identity.checks import (
-    checked_id,
-    checked_key,
-    checked_name,
-    checked_permissions,
-    checked_subject,
-)
+from penstock.gateway.identity.changes import Changes
+from penstock.gateway.identity.checks import checked_key, checked_name, checked_permissions, checked_subject
 from penstock.gateway.identity.credentials import bearer, presented
-from penstock.gateway.identity.errors import (
-    AccessKeyNotFound,
-    ApiKeyExists,
-    SecretsUnreadable,
-    TenantExists,
-)
+from penstock.gateway.identity.errors import AccessKeyNotFound, ApiKeyExists, SecretsUnreadable
 from penstock.gateway.identity.explanation import Explainer, Explanation
+from penstock.gateway.identity.key_use import KeyUse
+from penstock.gateway.identity.management import Management
 from penstock.gateway.identity.memory import Memory
 from penstock.gateway.identity.permissions import FULL_ACCESS
-from penstock.gateway.identity.records import AccessKey, ApiKey, Tenant
-from penstock.gateway.identity.repository import (
-    AccessKeyRepository,
-    ApiKeyRepository,
-    Installation,
-    UserRepository,
-)
+from penstock.gateway.identity.records import ApiKey
+from penstock.gateway.identity.repository import ApiKeyRepository, Installation, UserRepository
 from penstock.gateway.identity.revisions import Revisions
 from penstock.gateway.identity.secrets import MasterSecrets
-from penstock.gateway.identity.tables import AccessKeyRow, ApiKeyRow, TenantRow
+from penstock.gateway.identity.tables import ApiKeyRow
 from penstock.gateway.identity.tokens import MAX_AGE_S, sign
 from penstock.kit.clock import Clock, SystemClock
-from penstock.kit.ids import prefixed, random_text
 from penstock.kit.secret import Secret
 
-T = TypeVar("T")
-
 DEFAULT_API_KEY_PERMISSIONS = ("models:use", "models:list")
-ACCESS_KEY_LENGTH = 60
-_TENANT_ID_LENGTH = 20
-_ATTEMPTS = 4
 
 
 class Identity(Management):
@@ -69,8 +49,8 @@ class Identity(Management):
         self._revisions = Revisions(database, broadcast, self._memory)
         super().__init__(database, Changes(database, self._revisions, clock), masters, clock)
         self._management_secret = Secret(management_secret) if management_secret else None
-        self._key_use = KeyUse(database, clock)
-        self._authenticator = Authenticator(database, self._memory, masters, management_secret, clock, self._key_use)
+        self.key_use = KeyUse(database, clock)
+        self._authenticator = Authenticator(database, self._memory, masters, management_secret, clock, self.key_use)
         self._explainer = Explainer(self._authenticator, management_secret, clock)
 
     # Who is asking
@@ -106,7 +86,7 @@ class Identity(Management):
         """Keep what is remembered in step with the database, within a second. Runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._revisions.watch())
-            tasks.create_task(self._key_use.watch())
+            tasks.create_task(self.key_use.watch())
 
     async def explain_token(self, token: str) -> Explanation:
         """What each check found about a token or API key; never a secret."""
@@ -212,11 +192,6 @@ class Identity(Management):
         async with self._database.reading() as tx:
             await Installation(tx).tenant(tenant_id)
         return await self._authenticator.user_id(tenant_id, checked_subject(subject), {})
-
-    async def _access_key_rows(self, tenant_id: str) -> Sequence[AccessKeyRow]:
-        async with self._database.reading() as tx:
-            await Installation(tx).tenant(tenant_id)
-            return await AccessKeyRepository(tx, tenant_id).all()
 
     def _checked_expiry(self, expires_at: datetime | None) -> datetime | None:
         if expires_at is not None and expires_at <= self._clock.now():
