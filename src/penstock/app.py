@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,10 @@ from penstock.database.migrate import prepare
 from penstock.editor.conversations.api import conversation_routes
 from penstock.editor.conversations.service import Conversations
 from penstock.editor.models import model_routes as editor_model_routes
+from penstock.errors import Conflict
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.catalog.snapshot import Snapshot
+from penstock.gateway.identity.declared import DeclaredTenant
 from penstock.gateway.identity.secrets import MasterSecrets
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.attachments.extraction import Extraction
@@ -87,6 +89,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         masters = settings.master_secrets()
         identity = Identity(database, coordination.broadcast, MasterSecrets(masters), management, clock)
         await identity.check_secrets()
+        await _declare(identity, settings.bootstrap)
         catalog = Catalog(settings.catalog, settings.snapshot)
         providers = Providers(open_provider_transport, clock)
         stack.push_async_callback(providers.aclose)
@@ -113,6 +116,15 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         works = (identity.watch, catalog.watch, conversations.watch, partial(load_prices, catalog.current))
         await stack.enter_async_context(_background(*works))
         yield House(door, identity, catalog, database, coordination)
+
+
+async def _declare(identity: Identity, tenants: Iterable[DeclaredTenant]) -> None:
+    """Make what BOOTSTRAP_ENVIRONMENTS declares (W-07). One that cannot be made keeps no other from working."""
+    for declared in tenants:
+        try:
+            await identity.declare_tenant(declared)
+        except Conflict as error:
+            log.error(error.message, variable="BOOTSTRAP_ENVIRONMENTS", reason=error.explanation, action=error.action)
 
 
 async def _reach(coordination: Coordination, retry_for_s: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from penstock.settings.bootstrap_document import BOOTSTRAP_SECTION
 from penstock.settings.catalog_document import catalog_sections
 from penstock.settings.mcp_document import MCP_SECTION
 from penstock.settings.variables import GROUPS, VARIABLES, Variable
@@ -37,7 +38,7 @@ _EXAMPLE_INTRODUCTION = """\
 
 
 def configuration_page() -> str:
-    return "\n".join([_INTRODUCTION, *_tables(), catalog_sections()]) + MCP_SECTION
+    return "\n".join([_INTRODUCTION, *_tables(), catalog_sections()]) + MCP_SECTION + BOOTSTRAP_SECTION
 
 
 def env_example() -> str:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from penstock.coordination.options import DEFAULT_PORT, DEFAULT_SENTINEL_PORT, RedisNode, parse_nodes
+
+if TYPE_CHECKING:
+    from penstock.gateway.identity.declared import DeclaredTenant
 
 T = TypeVar("T")
 
@@ -36,10 +39,11 @@ LOG_LEVELS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """`expected` completes the sentence "expected …"."""
+    """`expected` completes the sentence "expected …". In a configuration file, what `is_json` is JSON, not text."""
 
     expected: str
     read: Callable[[str], T]
+    is_json: bool = False
 
 
 def _same(text: str) -> str:
@@ -140,6 +144,12 @@ def _json_object(text: str) -> list[tuple[str, str]]:
         raise ValueError("is no JSON object of texts") from None
 
 
+def _declared(text: str) -> "tuple[DeclaredTenant, ...]":
+    from penstock.gateway.identity.declared import read_declared
+
+    return read_declared(text)
+
+
 def whole(low: int, high: int) -> Kind[int]:
     def read(text: str) -> int:
         if not _WHOLE.fullmatch(text):
@@ -182,7 +192,7 @@ def reason(error: Exception) -> str:
 
 
 TEXT = Kind("text", _same)
-JSON_TEXT = Kind("JSON", _same)
+JSON_TEXT = Kind("JSON", _same, is_json=True)
 FLAG = Kind("true or false", _flag)
 PORT_NUMBER = whole(1, 65535)
 FILE = Kind("the path of a readable file", _existing_file)
@@ -194,4 +204,5 @@ ORIGINS = Kind("origins such as https://app.example.com, separated by commas, or
 _NODES_SHAPE = "host:port entries separated by commas, with IPv6 addresses in brackets"
 CLUSTER_NODES = Kind(_NODES_SHAPE, _nodes(DEFAULT_PORT))
 SENTINELS = Kind(_NODES_SHAPE, _nodes(DEFAULT_SENTINEL_PORT))
+DECLARED_TENANTS = Kind("a JSON array of environments", _declared, is_json=True)
 ENCRYPTION_KEYS = Kind("at least 32 characters for each key, several keys separated by commas", _encryption_keys)

@@ -65,6 +65,7 @@ def load_settings(
         outbound_allow=values[v.OUTBOUND_ALLOW],
         state_dir=values[v.STATE_DIR],
         management_secret=Secret(management) if management else None,
+        bootstrap=values[v.BOOTSTRAP_ENVIRONMENTS],
         encryption_keys=tuple(Secret(key) for key in values[v.SECRETS_ENCRYPTION_KEY] or ()),
         database_values=database,
         problems=tuple(values.problems),

@@ -22,6 +22,7 @@ from penstock.storage.options import StorageOptions
 
 if TYPE_CHECKING:
     from penstock.database.engine import DatabaseOptions
+    from penstock.gateway.identity.declared import DeclaredTenant
 
 _LONGEST_ANSWER_S = 600.0
 
@@ -73,6 +74,7 @@ class PanelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`allowed` empty: every network. `external_endpoint` has no slash at its end; None: taken from the request."""
 
     allowed: tuple[IPv4Network | IPv6Network, ...]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     external_endpoint: str | None
 
 
@@ -101,6 +103,7 @@ class Settings:
     outbound_allow: tuple[IPv4Network | IPv6Network, ...]
     state_dir: Path
     management_secret: Secret | None
+    bootstrap: "tuple[DeclaredTenant, ...]"
     encryption_keys: tuple[Secret, ...]
     database_values: DatabaseValues
     problems: tuple[Problem, ...]
@@ -177,7 +180,9 @@ def read_web(values: Values) -> WebOptions:
 def read_panel(values: Values) -> PanelOptions:
     endpoint = values[v.APPLICATION_EXTERNAL_ENDPOINT]
     return PanelOptions(
-        allowed=values[v.PANEL_ALLOWED_CIDRS], external_endpoint=endpoint.rstrip("/") if endpoint else None
+        allowed=values[v.PANEL_ALLOWED_CIDRS],
+        trusted_proxies=values[v.TRUSTED_PROXIES],
+        external_endpoint=endpoint.rstrip("/") if endpoint else None,
     )
 
 

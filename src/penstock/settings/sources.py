@@ -97,15 +97,17 @@ def _add_option(
         problems.append(document.at("warning", (key,), "is not an option of this version; it is ignored.", _guess(key)))
     elif name in DOCUMENTS and isinstance(value, dict | list):
         documents[name] = Source(name, document.origin, path=Path(document.origin), root=(key,))
-    elif (text := _option_text(value)) is None:
+    elif (text := _option_text(value, is_json=name in BY_NAME and BY_NAME[name].kind.is_json)) is None:
         problems.append(document.at("error", (key,), "has the wrong shape.", "Expected text, a number, true or false."))
     elif text:
         place = document.at("info", (key,), "", "")
         found[name] = Given(text, f"CS_CONFIG_PATH {document.origin}", (place.line or 1, place.column or 1))
 
 
-def _option_text(value: Any) -> str | None:
+def _option_text(value: Any, *, is_json: bool) -> str | None:
     """As the environment would spell it; None for what it cannot spell."""
+    if is_json and isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 
 from penstock.settings.kinds import (
     CLUSTER_NODES,
+    DECLARED_TENANTS,
     DIRECTORY,
     ENCRYPTION_KEYS,
     FILE,
@@ -172,6 +173,15 @@ SECRETS_ENCRYPTION_KEY = _variable(
     ENCRYPTION_KEYS,
     "Seals the secrets that are kept in the database. Several keys: the first one seals, all of them open. "
     "Unset: derived from `ENVIRONMENTS_MANAGEMENT_SECRET_KEY`, or with SQLite from a generated file.",
+    secret=True,
+)
+
+BOOTSTRAP_ENVIRONMENTS = _variable(
+    "BOOTSTRAP_ENVIRONMENTS",
+    "secrets",
+    DECLARED_TENANTS,
+    "Environments that are made at every start when they are missing, with their access keys.",
+    default=(),
     secret=True,
 )
 
@@ -372,6 +382,14 @@ PANEL_ALLOWED_CIDRS = _variable(
     "panel",
     NETWORKS,
     "Networks from which the panel and the management API answer; unset: all.",
+    default=(),
+)
+TRUSTED_PROXIES = _variable(
+    "TRUSTED_PROXIES",
+    "panel",
+    NETWORKS,
+    "Networks of your reverse proxies. From them, and from nobody else, `X-Forwarded-For` says who is there; unset: "
+    "nobody is believed.",
     default=(),
 )
 APPLICATION_EXTERNAL_ENDPOINT = _variable(
