@@ -11,10 +11,12 @@ class ClientGone(Exception):
 
 
 class BodyTooLarge(PayloadTooLarge):
-    def __init__(self, limit_bytes: int) -> None:
+    """`variable` names the setting that bounds this kind of body."""
+
+    def __init__(self, limit_bytes: int, variable: str = "MAX_BODY_BYTES") -> None:
         super().__init__(
             f"The request body is larger than {limit_bytes} bytes.",
-            action="Send less, or raise MAX_BODY_BYTES.",
+            action=f"Send less, or raise {variable}.",
         )
 
 
@@ -23,7 +25,7 @@ class BodyTooSlow(RequestTimeout):
         super().__init__(f"The request body did not arrive within {after_s:g} s.", action="Send the request again.")
 
 
-def bounded(receive: Receive, *, limit_bytes: int, within_s: float) -> Receive:
+def bounded(receive: Receive, *, limit_bytes: int, within_s: float, variable: str = "MAX_BODY_BYTES") -> Receive:
     """`receive` for those who read a body themselves. It raises BodyTooLarge and BodyTooSlow while there is a body."""
     received = 0
     is_whole = False
@@ -41,7 +43,8 @@ def bounded(receive: Receive, *, limit_bytes: int, within_s: float) -> Receive:
             raise BodyTooSlow(within_s) from error
         received += len(message.get("body", b""))
         is_whole = not message.get("more_body", False)
-        _check(received, limit_bytes)
+        if received > limit_bytes:
+            raise BodyTooLarge(limit_bytes, variable)
         return message
 
     return bounded_receive

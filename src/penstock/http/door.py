@@ -5,8 +5,11 @@ a router, and turns whatever was raised into the face's error. Nothing below it 
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
+
+import msgspec
 
 from penstock.errors import (
     InvalidRequest,
@@ -33,6 +36,13 @@ class ModelCall(Protocol):
 _ONCE = frozenset((b"authorization", b"x-api-key", b"content-type", b"content-length", b"origin"))
 
 
+class Uploads(msgspec.Struct, frozen=True):
+    """Requests whose bodies are files, with a limit of their own. `paths` matches whole paths."""
+
+    paths: re.Pattern[str]
+    max_bytes: int
+
+
 class Door:
     def __init__(
         self,
@@ -43,6 +53,7 @@ class Door:
         max_body_bytes: int,
         request_log: RequestLog | None,
         body_within_s: float = 300.0,
+        uploads: Uploads | None = None,
     ) -> None:
         self._calls = calls
         self._router = router
@@ -50,6 +61,7 @@ class Door:
         self._max_body_bytes = max_body_bytes
         self._request_log = request_log
         self._body_within_s = body_within_s
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,7 +84,7 @@ class Door:
                 raise _Repeated(repeated)
             length = headers.get(b"content-length")
             if length is not None and int(length) > self._max_body_bytes:
-                raise BodyTooLarge(self._max_body_bytes)
+                self._check_length(path, int(length))
             if b"content-encoding" in headers:
                 _check_encoding(headers[b"content-encoding"])
             call = self._calls.get(path)
@@ -98,8 +110,21 @@ class Door:
         elif incoming.path in self._calls:
             raise NotByThisMethod(incoming.method, ("POST",))
         else:
-            receive = bounded(receive, limit_bytes=self._max_body_bytes, within_s=self._body_within_s)
+            limit, variable = self._bound(incoming.path)
+            receive = bounded(receive, limit_bytes=limit, within_s=self._body_within_s, variable=variable)
             await self._router(scope, receive, _dressed(incoming, send))
+
+    def _check_length(self, path: str, length: int) -> None:
+        """Before a byte of the body is read."""
+        limit, variable = self._bound(path)
+        if length > limit:
+            raise BodyTooLarge(limit, variable)
+
+    def _bound(self, path: str) -> tuple[int, str]:
+        """How large a body may be there, and the setting that says so."""
+        if self._uploads is not None and self._uploads.paths.fullmatch(path):
+            return self._uploads.max_bytes, "MAX_UPLOAD_BYTES"
+        return self._max_body_bytes, "MAX_BODY_BYTES"
 
     async def _answer_preflight(self, incoming: Incoming, headers: Mapping[bytes, bytes], send: Send) -> None:
         assert incoming.origin is not None
