@@ -22,6 +22,12 @@ KNOWN_STATUS = {
     ("DELETE", "conversation"): {204, 400, 401, 403, 404, 500},
     ("GET", "messages"): {200, 400, 401, 403, 404, 500},
     ("POST", "messages"): {200, 400, 401, 403, 404, 413, 422, 429, 500, 502},
+    ("POST", "documents"): {201, 400, 401, 403, 404, 500},
+    ("GET", "document"): {200, 400, 401, 403, 404, 500},
+    ("POST", "files"): {201, 400, 401, 403, 404, 413, 415, 422, 500, 502, 504},
+    ("DELETE", "file"): {204, 400, 401, 403, 404, 409, 500},
+    ("POST", "web-resources"): {201, 400, 401, 403, 404, 413, 422, 429, 500, 504},
+    ("DELETE", "web-resource"): {204, 400, 401, 403, 404, 409, 500},
 }
 """Any other is "Unexpected status code" to the client. Tests that expect one say so."""
 
@@ -203,6 +209,33 @@ class EditorClient:
         for item in items:
             _check_message(item)
         return items
+
+    def add_document(self, conversation_id: str, content: str, **fields: Any) -> str:
+        path = f"/v1/conversations/{_quoted(conversation_id)}/documents"
+        return str(self.ask("POST", "documents", path, {"content": content, **fields})["id"])
+
+    def document(self, conversation_id: str, document_id: str) -> Any:
+        found = self.ask("GET", "document", f"/v1/conversations/{_quoted(conversation_id)}/documents/{document_id}")
+        _need(found, id=str, content=str, createdAt=str, conversationId=str)
+        return found
+
+    def add_file(self, conversation_id: str, name: str, content: bytes, mime: str = "", attributes: Any = None) -> str:
+        """As a browser sends it: without a type of its own the part says `application/octet-stream`."""
+        form = {} if attributes is None else {"attributes": json.dumps(attributes)}
+        file = {"file": (name, content, mime or "application/octet-stream")}
+        path = f"/v1/conversations/{_quoted(conversation_id)}/files"
+        return str(_json("POST", "files", self._http.post(path, files=file, data=form))["id"])
+
+    def remove_file(self, conversation_id: str, file_id: str) -> None:
+        self.ask("DELETE", "file", f"/v1/conversations/{_quoted(conversation_id)}/files/{file_id}")
+
+    def add_web_resource(self, conversation_id: str, url: str, **attributes: str) -> str:
+        path = f"/v1/conversations/{_quoted(conversation_id)}/web-resources"
+        return str(self.ask("POST", "web-resources", path, {"url": url, "attributes": attributes})["id"])
+
+    def remove_web_resource(self, conversation_id: str, web_resource_id: str) -> None:
+        path = f"/v1/conversations/{_quoted(conversation_id)}/web-resources/{web_resource_id}"
+        self.ask("DELETE", "web-resource", path)
 
     @contextmanager
     def say(self, conversation_id: str, prompt: str, **fields: Any) -> Iterator[Reply]:
