@@ -40,7 +40,7 @@ def chat(seed: int, sent: Element | None = None) -> Script:
 
 
 def replacement(seed: int, sent: Element | None = None, omitting: bool = True) -> Script:
-    """Every top-level element in order: echoed, changed, followed by new ones, or left out (8.4)."""
+    """Every top-level element in order: echoed, changed, followed by new ones, or left out, but not all (8.4)."""
     random, root = Random(seed), sent or document(seed)
     expected, writer = root.copy(), _Writing(seed)
     items: list[Item] = []
@@ -49,7 +49,7 @@ def replacement(seed: int, sent: Element | None = None, omitting: bool = True) -
         expected.insert(0, _merged(items[0]))
     for old in [one for one in expected.tops() if one.data_id != NEW]:
         chance = random.random()
-        if chance < 0.15 and omitting:
+        if chance < 0.15 and omitting and items:
             old.replace()
             continue
         one = writer.changed(old) if chance < 0.7 else old.copy()
