@@ -180,3 +180,26 @@ async def test_the_end_of_an_answer_is_the_end_for_ever() -> None:
 async def test_an_answer_over_the_readers_limit_is_refused() -> None:
     with pytest.raises(ResponseTooLarge):
         await (await send(asked("Hello"))).read_all(10)
+
+
+def test_an_action_on_content_gives_the_content_back_with_a_mark() -> None:
+    content = '<p data-id="a">One <b>day</b></p>\n<img data-id="i">'
+    question = f"<content-aB3dE5gH>\n{content}\n</content-aB3dE5gH>\n\nCarry on."
+    rules = "Your answer replaces the content as a whole."
+    reply = reply_to([{"role": "system", "content": rules}, {"role": "user", "content": question}])
+    assert reply == content.replace("One", "[Demo] One")
+
+
+def test_a_review_of_content_changes_its_first_and_its_last_element() -> None:
+    elements = [f'<p data-id="p{number}">Text {number}</p>' for number in range(4)]
+    question = "<content-aB3dE5gH>\n{}\n</content-aB3dE5gH>".format("\n".join(elements))
+    rules = {"role": "system", "content": "If nothing needs a change, write only `<!-- unmodified -->`."}
+    first, last = reply_to([rules, {"role": "user", "content": question}]).split("\n")
+    assert first.startswith('<p data-id="p0">Text 0 (')
+    assert last.startswith('<p data-id="p3">Text 3 (')
+    later = f"<before-xY3dE5gH>\nText\n</before-xY3dE5gH>\n\n{question}"
+    assert reply_to([rules, {"role": "user", "content": later}]) == "<!-- unmodified -->"
+
+
+def test_whoever_only_talks_about_content_gets_an_answer() -> None:
+    assert "You asked" in reply_to([{"role": "user", "content": "What is <content-aB3dE5gH>?"}])

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.kit.ids import random_text
 from penstock.kit.sse import encode_event
+from penstock.providers.demo_edits import edit_of
 from penstock.providers.json_text import NotJson, encode_json, lenient_json
 from penstock.providers.transport.base import (
     MAX_BODY_BYTES,
@@ -224,6 +225,9 @@ def reply_to(messages: Any) -> str:
     turns = [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
     question = next((_text(one) for one in reversed(turns) if one.get("role") == "user"), "")
     rules = " ".join(_text(one) for one in turns if one.get("role") in ("system", "developer"))
+    edit = edit_of(rules, question)
+    if edit is not None:
+        return edit
     if _is_title_task(question, rules):
         return _title(turns, question)
     if _IN_FIVE_WORDS.search(question):
