@@ -109,6 +109,14 @@ class Outbound:
             ) from error
         raise FetchFailed(f"{shown(target)} redirects more than {MAX_REDIRECTS} times.")
 
+    async def addresses(self, url: str) -> tuple[str, ...]:
+        """Where `url` may be connected to, for those who connect by themselves. Raises AddressRefused, FetchFailed."""
+        return await self._checked(_parsed(url))
+
+    async def check(self, url: str) -> None:
+        """That `url` may be fetched, by whomever. Raises AddressRefused, and FetchFailed for a host without address."""
+        await self._checked(_parsed(url))
+
     async def _checked(self, url: "URL") -> tuple[str, ...]:
         """The addresses that may be connected to. One forbidden address forbids the name."""
         if url.scheme not in ("http", "https") or not url.raw_host:
