@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from penstock import __version__, migrations
 from penstock.coordination.base import Coordination, CoordinationUnavailable
@@ -17,7 +17,9 @@ from penstock.coordination.leases_in_sql import SqlLeases
 from penstock.database.engine import Database, open_database
 from penstock.database.migrate import prepare
 from penstock.editor.conversations.api import conversation_routes
-from penstock.editor.conversations.service import Conversations
+from penstock.editor.conversations.composing import Composing
+from penstock.editor.conversations.janitor import Janitor
+from penstock.editor.conversations.service import ConversationOptions, Conversations
 from penstock.editor.models import model_routes as editor_model_routes
 from penstock.errors import Conflict
 from penstock.gateway.catalog.service import Catalog
@@ -35,7 +37,7 @@ from penstock.gateway.inference.openai_thoughts import thoughts_box
 from penstock.gateway.inference.provider_health import provider_health
 from penstock.gateway.inference.service import Inference
 from penstock.http.document import describe
-from penstock.http.door import Door
+from penstock.http.door import Door, ModelCall
 from penstock.http.health import health_routes
 from penstock.http.incoming import Incoming
 from penstock.http.origins import Origins
@@ -47,6 +49,9 @@ from penstock.providers.opening import open_provider_transport
 from penstock.providers.price_list import PriceList
 from penstock.providers.provider import Providers
 from penstock.settings import Settings
+from penstock.storage.base import Storage
+from penstock.storage.doomed import DoomedBlobs
+from penstock.storage.drivers import open_storage
 from penstock.telemetry.logs import log
 from penstock.telemetry.requests import RequestLog
 
@@ -64,12 +69,27 @@ class House:
     coordination: Coordination
 
 
+@dataclass(frozen=True)
+class Rooms:
+    """Every service, as the routes are given them."""
+
+    identity: Identity
+    catalog: Catalog
+    providers: Providers
+    inference: Inference
+    thoughts: SecretBox
+    conversations: Conversations
+    database: Database
+    coordination: Coordination
+    storage: Storage
+
+
 @asynccontextmanager
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Connect, migrate and wire; everything is closed in reverse order.
 
-    Raises CannotPrepare when the database cannot be used, and CoordinationUnavailable when Redis stays out of reach
-    for STARTUP_RETRY_SECONDS.
+    Raises CannotPrepare when the database cannot be used, StorageUnavailable when files cannot be kept, and
+    CoordinationUnavailable when Redis stays out of reach for STARTUP_RETRY_SECONDS.
     """
     async with AsyncExitStack() as stack:
         clock = SystemClock()
@@ -85,6 +105,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         coordination = await open_coordination(settings.redis)
         stack.push_async_callback(coordination.aclose)
         await _reach(coordination, settings.server.startup_retry_s)
+        storage = await open_storage(settings.storage, database)
+        stack.push_async_callback(storage.aclose)
         management = settings.management_secret.reveal() if settings.management_secret else None
         masters = settings.master_secrets()
         identity = Identity(database, coordination.broadcast, MasterSecrets(masters), management, clock)
@@ -93,7 +115,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         catalog = Catalog(settings.catalog, settings.snapshot)
         providers = Providers(open_provider_transport, clock)
         stack.push_async_callback(providers.aclose)
-        attachments = Attachments(Outbound(allow=map(str, settings.outbound_allow)), Extraction())
+        outbound = Outbound(allow=map(str, settings.outbound_allow))
+        attachments = Attachments(outbound, Extraction())
         prices = PriceList()
         inference = Inference(catalog, providers, attachments, prices)
 
@@ -103,19 +126,47 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
 
         catalog.on_change(lambda snapshot: providers.keep_only(snapshot.providers.values()))
         catalog.on_change(load_prices)
+        leases = FallbackLeases(coordination.leases, SqlLeases(database))
+        doomed = DoomedBlobs(database, storage, clock)
         conversations = Conversations(
             database=database,
             catalog=catalog,
             inference=inference,
-            leases=FallbackLeases(coordination.leases, SqlLeases(database)),
+            leases=leases,
             broadcast=coordination.broadcast,
-            lock_wait_s=settings.editor.lock_wait_s,
+            composing=Composing(inference, storage, None, None),
+            doomed=doomed,
+            moderation=None,
+            options=ConversationOptions(
+                lock_wait_s=settings.editor.lock_wait_s,
+                searches=settings.web.search_endpoint is not None,
+                legacy_tool_events=settings.editor.legacy_tool_events,
+                error_as_text=settings.editor.error_as_text,
+            ),
         )
-        thoughts = thoughts_box(masters)
-        door = _door(settings, identity, catalog, providers, inference, thoughts, conversations, database, coordination)
-        works = (identity.watch, catalog.watch, conversations.watch, partial(load_prices, catalog.current))
+        janitor = Janitor(
+            database=database, doomed=doomed, leases=leases, retention_days=settings.editor.retention_days, clock=clock
+        )
+        rooms = Rooms(
+            identity=identity,
+            catalog=catalog,
+            providers=providers,
+            inference=inference,
+            thoughts=thoughts_box(masters),
+            conversations=conversations,
+            database=database,
+            coordination=coordination,
+            storage=storage,
+        )
+        works = (
+            identity.watch,
+            catalog.watch,
+            conversations.watch,
+            janitor.watch,
+            partial(load_prices, catalog.current),
+        )
         await stack.enter_async_context(_background(*works))
-        yield House(door, identity, catalog, database, coordination)
+        yield House(_door(settings, rooms), identity, catalog, database, coordination)
 
 
 async def _declare(identity: Identity, tenants: Iterable[DeclaredTenant]) -> None:
@@ -140,18 +191,9 @@ async def _reach(coordination: Coordination, retry_for_s: float) -> None:
         await asyncio.sleep(1)
 
 
-def _door(
-    settings: Settings,
-    identity: Identity,
-    catalog: Catalog,
-    providers: Providers,
-    inference: Inference,
-    thoughts: SecretBox,
-    conversations: Conversations,
-    database: Database,
-    coordination: Coordination,
-) -> Door:
+def _door(settings: Settings, rooms: Rooms) -> Door:
     limits, editor = settings.server, settings.editor
+    identity = rooms.identity
     router = FastAPI(
         title="Penstock",
         version=__version__,
@@ -161,33 +203,47 @@ def _door(
         redirect_slashes=False,
     )
     install_handlers(router)
-
-    async def detail(incoming: Incoming) -> dict[str, object]:
-        await identity.require_operator(incoming.authorization, incoming.x_api_key, "health:detail")
-        return {"providers": provider_health(catalog, providers)}
-
-    router.include_router(health_routes({"database": database.ping, "coordination": coordination.ping}, detail))
-    router.include_router(editor_model_routes(identity, catalog, searches=settings.web.search_endpoint is not None))
+    router.include_router(_health_routes(rooms))
     router.include_router(
-        conversation_routes(identity, conversations, keep_alive_s=editor.keepalive_s, max_s=editor.stream_max_s)
+        editor_model_routes(identity, rooms.catalog, searches=settings.web.search_endpoint is not None)
     )
-    router.include_router(model_routes(identity, catalog))
+    router.include_router(
+        conversation_routes(
+            identity,
+            rooms.conversations,
+            keep_alive_s=editor.keepalive_s,
+            max_s=editor.stream_max_s,
+            done_event=editor.done_event,
+        )
+    )
+    router.include_router(model_routes(identity, rooms.catalog))
     describe(router, {CHAT_PATH: CHAT_OPERATION, **MEDIA_OPERATIONS})
-    chat = ChatCompletions(
-        identity,
-        inference,
-        max_body_bytes=limits.max_body_bytes,
-        keep_alive_s=editor.keepalive_s,
-        thoughts=thoughts,
-    )
-    media = media_calls(identity, inference, max_body_bytes=limits.max_body_bytes, keep_alive_s=editor.keepalive_s)
     return Door(
-        calls={CHAT_PATH: chat, **media},
+        calls=_calls(settings, rooms),
         router=router,
         origins=Origins(settings.allowed_origins),
         max_body_bytes=limits.max_body_bytes,
         request_log=RequestLog(log_user_ids=settings.logs.user_ids) if settings.logs.metric_lines else None,
     )
+
+
+def _health_routes(rooms: Rooms) -> APIRouter:
+    async def detail(incoming: Incoming) -> dict[str, object]:
+        await rooms.identity.require_operator(incoming.authorization, incoming.x_api_key, "health:detail")
+        return {"providers": provider_health(rooms.catalog, rooms.providers)}
+
+    needed = {"database": rooms.database.ping, "coordination": rooms.coordination.ping, "storage": rooms.storage.ping}
+    return health_routes(needed, detail)
+
+
+def _calls(settings: Settings, rooms: Rooms) -> Mapping[str, ModelCall]:
+    """The calls to models that are found by their exact path, before the router is asked."""
+    most, keep_alive_s = settings.server.max_body_bytes, settings.editor.keepalive_s
+    chat = ChatCompletions(
+        rooms.identity, rooms.inference, max_body_bytes=most, keep_alive_s=keep_alive_s, thoughts=rooms.thoughts
+    )
+    media = media_calls(rooms.identity, rooms.inference, max_body_bytes=most, keep_alive_s=keep_alive_s)
+    return {CHAT_PATH: chat, **media}
 
 
 @asynccontextmanager

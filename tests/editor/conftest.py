@@ -14,7 +14,8 @@ import pytest
 
 from penstock.coordination.memory import Memory
 from penstock.database.engine import Database
-from penstock.editor.conversations.service import Conversations
+from penstock.editor.conversations.composing import Composing
+from penstock.editor.conversations.service import ConversationOptions, Conversations
 from penstock.editor.conversations.tables import MessageRow
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller, TenantId, UserId
@@ -25,6 +26,8 @@ from penstock.kit.clock import SystemClock
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
 from penstock.settings import load_settings
+from penstock.storage.doomed import DoomedBlobs
+from penstock.storage.drivers import open_storage
 from tests.conftest import need_server
 from tests.databases import fresh_database_env
 from tests.fakes.editor_client import EditorClient
@@ -143,14 +146,21 @@ async def room(database: Database, tmp_path: Path) -> AsyncIterator[Room]:
         coordination = Memory()
         stack.push_async_callback(coordination.aclose)
 
+        storage = await open_storage(settings.storage, database)
+        stack.push_async_callback(storage.aclose)
+        inference = Inference(catalog, providers)
+
         def another() -> Conversations:
             return Conversations(
                 database=database,
                 catalog=catalog,
-                inference=Inference(catalog, providers),
+                inference=inference,
                 leases=coordination.leases,
                 broadcast=coordination.broadcast,
-                lock_wait_s=0.3,
+                composing=Composing(inference, storage, None, None),
+                doomed=DoomedBlobs(database, storage, SystemClock()),
+                moderation=None,
+                options=ConversationOptions(lock_wait_s=0.3),
             )
 
         await _add_people(database)

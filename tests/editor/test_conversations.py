@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from penstock.coordination.base import Lease
+from penstock.editor.calls.records import CallRecords
 from penstock.editor.conversations.cursors import ListFilter
 from penstock.editor.conversations.errors import (
     ConversationDeleted,
@@ -25,7 +26,6 @@ from penstock.editor.conversations.repository import MessageRepository
 from penstock.editor.conversations.schemas import ConversationChanges, NewConversation, NewMessage, message_shown
 from penstock.editor.conversations.service import Conversations
 from penstock.editor.conversations.tables import ConversationRow, MessageRow
-from penstock.gateway.inference.service import CallRecord
 from penstock.http.answers import Event
 from penstock.kit.clock import SystemClock
 from penstock.kit.ids import short_id
@@ -45,7 +45,7 @@ def message(prompt: str = "Hi", **fields: object) -> NewMessage:
 
 
 async def say(conversations: Conversations, prompt: str = "Hi", to: str = "c") -> AsyncGenerator[Event, None]:
-    return await conversations.say(ANN, to, message(prompt), CallRecord())
+    return await conversations.say(ANN, to, message(prompt), CallRecords())
 
 
 async def until(events: AsyncGenerator[Event, None], name: str) -> Event:

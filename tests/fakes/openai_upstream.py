@@ -71,7 +71,22 @@ class Finish(msgspec.Struct, frozen=True):
     output_tokens: int = 5
 
 
-Step = Text | Raw | Status | Wait | Stall | Reset | Hold | CutShort | EndWithoutFinish | Finish
+class CallsTool(msgspec.Struct, frozen=True):
+    """The model calls a tool; `Finish("tool_calls")` has to follow."""
+
+    name: str
+    arguments: str = "{}"
+    id: str = "call_1"
+    index: int = 0
+
+
+class Thinks(msgspec.Struct, frozen=True):
+    """A piece of reasoning, as vLLM and its kin stream it."""
+
+    text: str
+
+
+Step = CallsTool | Thinks | Text | Raw | Status | Wait | Stall | Reset | Hold | CutShort | EndWithoutFinish | Finish
 
 
 @dataclass
@@ -91,7 +106,7 @@ class Received:
     def is_title_call(self) -> bool:
         messages = self.json.get("messages", []) if self.body else []
         systems = [one for one in messages if isinstance(one, dict) and one.get("role") == "system"]
-        return any("title" in str(one.get("content", "")).lower() for one in systems)
+        return any(str(one.get("content", "")).startswith("You name conversations") for one in systems)
 
     @property
     def last_text(self) -> Any:
@@ -212,6 +227,12 @@ class _Answering:
             match step:
                 case Text(text):
                     await self._say(text)
+                case CallsTool():
+                    function = {"name": step.name, "arguments": step.arguments}
+                    call = {"index": step.index, "id": step.id, "type": "function", "function": function}
+                    await self._chunk({"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None})
+                case Thinks(text):
+                    await self._chunk({"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None})
                 case Raw(data):
                     await self._piece(data)
                 case Wait(seconds):

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Response
 
 from penstock.editor.access import authentication
+from penstock.editor.calls.records import CallRecords
 from penstock.editor.conversations.cursors import ListFilter, Order, SortKey
 from penstock.editor.conversations.schemas import (
     Conversation,
@@ -20,7 +21,6 @@ from penstock.editor.conversations.schemas import (
 from penstock.editor.conversations.service import Conversations
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.service import Identity
-from penstock.gateway.inference.service import CallRecord
 from penstock.http.answers import Event, EventStream
 from penstock.http.incoming import Receive, Scope, Send, incoming_of
 
@@ -28,13 +28,13 @@ _STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}
 
 
 def conversation_routes(
-    identity: Identity, conversations: Conversations, *, keep_alive_s: float, max_s: float
+    identity: Identity, conversations: Conversations, *, keep_alive_s: float, max_s: float, done_event: bool = True
 ) -> APIRouter:
     """`keep_alive_s` and `max_s` bound the silence and the length of a stream."""
     router = APIRouter(prefix="/v1/conversations")
     authenticated = Depends(authentication(identity))
     _add_conversations(router, conversations, authenticated)
-    _add_messages(router, conversations, authenticated, keep_alive_s, max_s)
+    _add_messages(router, conversations, authenticated, keep_alive_s, max_s, done_event)
     return router
 
 
@@ -84,7 +84,12 @@ def _add_conversations(router: APIRouter, conversations: Conversations, authenti
 
 
 def _add_messages(
-    router: APIRouter, conversations: Conversations, authenticated: Any, keep_alive_s: float, max_s: float
+    router: APIRouter,
+    conversations: Conversations,
+    authenticated: Any,
+    keep_alive_s: float,
+    max_s: float,
+    done_event: bool,
 ) -> None:
     tags: list[Any] = ["Conversation Messages"]
     path = "/{conversation_id}/messages"
@@ -98,30 +103,34 @@ def _add_messages(
     @router.post(path, response_class=Response, responses=_STREAM, tags=tags, operation_id="send_message")  # type: ignore[arg-type]
     async def say(conversation_id: str, body: NewMessage, caller: Caller = authenticated) -> Response:
         """Send a message and stream the answer as server-sent events."""
-        record = CallRecord()
-        events = await conversations.say(caller, conversation_id, body, record)
-        return _Answer(events, record, keep_alive_s=keep_alive_s, max_s=max_s)
+        records = CallRecords()
+        events = await conversations.say(caller, conversation_id, body, records)
+        return _Answer(events, records, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event)
 
 
 class _Answer(EventStream):
     """What became known of the model call is put on the metric log line when the stream is over."""
 
-    def __init__(self, events: Any, record: CallRecord, *, keep_alive_s: float, max_s: float) -> None:
-        super().__init__(events, merge=merged, keep_alive_s=keep_alive_s, max_s=max_s)
-        self._record = record
+    def __init__(
+        self, events: Any, records: CallRecords, *, keep_alive_s: float, max_s: float, done_event: bool
+    ) -> None:
+        super().__init__(events, merge=merged, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event)
+        self._records = records
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            incoming_of(scope).note(**self._record.log_fields())
+            incoming_of(scope).note(**self._records.log_fields())
 
 
 def merged(one: Event, other: Event) -> Event | None:
-    """Two pieces of text as one. Everything else stays apart and in its place."""
-    if one.name == other.name == "text-delta":
-        return Event("text-delta", {"textDelta": one.data["textDelta"] + other.data["textDelta"]})
-    return None
+    """Two pieces of text, or of one edit, as one. Everything else stays apart and in its place."""
+    if one.name != other.name or one.name not in ("text-delta", "modification-delta"):
+        return None
+    if one.data.get("id") != other.data.get("id"):
+        return None
+    return Event(one.name, one.data | {"textDelta": one.data["textDelta"] + other.data["textDelta"]})
 
 
 def _json(value: Any, status: int = 200) -> Response:

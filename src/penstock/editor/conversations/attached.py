@@ -1,16 +1,18 @@
 """The SQL of what is attached to one conversation: documents, files, web resources."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, select, update
 from sqlalchemy.orm import defer
 
 from penstock.database.engine import Transaction
+from penstock.editor.conversations.attachment_errors import AttachmentNotFound
 from penstock.editor.conversations.tables import DocumentContentRow, DocumentRow, FileRow, WebResourceRow
+from penstock.storage.doomed import DoomedBlobs
 
 UNUSED_FOR: Final = timedelta(hours=24)
 """How long something is kept that no message refers to (`spec/editor-api.md` 17.6)."""
@@ -20,13 +22,10 @@ UPLOADED_WITHIN: Final = timedelta(hours=1)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{21}")
 
+KINDS: Final[Mapping[type[Any], str]] = {DocumentRow: "document", FileRow: "file", WebResourceRow: "web resource"}
+"""What users call them."""
+
 Row = TypeVar("Row", DocumentRow, FileRow, WebResourceRow)
-
-
-class Doomed(Protocol):
-    """`storage/doomed.py`, as far as this room needs it."""
-
-    async def doom(self, tx: Transaction, keys: Sequence[str], due_at: datetime) -> None: ...
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -54,7 +53,7 @@ class AttachmentRepository:
         """Those that are there, each with its content."""
         query = select(DocumentRow, DocumentContentRow.content).join(DocumentContentRow, onclause=self._its_content())
         wanted = query.where(*self._of(DocumentRow), DocumentRow.id.in_(_sound(ids)))
-        return {row.id: (row, content) for row, content in (await self._tx.execute(wanted)).tuples()}
+        return {row.id: (row, content) for row, content in await self._tx.execute(wanted)}
 
     async def content_length(self, ids: Iterable[str]) -> int:
         """Characters or bytes (the servers differ) of all these documents together, without reading them."""
@@ -112,6 +111,11 @@ class AttachmentRepository:
         """Of all files: what a deletion of the conversation dooms."""
         return list(await self._tx.scalars(select(FileRow.blob_key).where(*self._of(FileRow))))
 
+    async def unused_blob_keys(self, ids: Iterable[str]) -> Sequence[str]:
+        """Of those of `ids` that no message refers to."""
+        unused = select(FileRow.blob_key).where(*self._of(FileRow), FileRow.used_at.is_(None))
+        return list(await self._tx.scalars(unused.where(FileRow.id.in_(_sound(ids)))))
+
     # --- web resources -----------------------------------------------------------------------------------------------
 
     async def web_resources(self, ids: Iterable[str]) -> dict[str, WebResourceRow]:
@@ -140,7 +144,10 @@ class AttachmentRepository:
         files: Iterable[str] = (),
         web_resources: Iterable[str] = (),
     ) -> None:
-        """A message refers to these from `now` on. What was used before keeps its first use."""
+        """A message refers to these from `now` on. What was used before keeps its first use.
+
+        Raises AttachmentNotFound when one was deleted meanwhile.
+        """
         await self._mark(DocumentRow, documents, now)
         await self._mark(FileRow, files, now)
         await self._mark(WebResourceRow, web_resources, now)
@@ -151,9 +158,15 @@ class AttachmentRepository:
         return await self._changed(unused)
 
     async def _mark(self, kind: type[Row], ids: Iterable[str], now: datetime) -> None:
-        if wanted := _sound(ids):
-            unused = update(kind).where(*self._of(kind), kind.id.in_(wanted), kind.used_at.is_(None))
-            await self._changed(unused.values(used_at=now))
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return
+        these = (*self._of(kind), kind.id.in_(_sound(wanted)))
+        found = set(await self._tx.scalars(select(kind.id).where(*these)))
+        missing = next((one for one in wanted if one not in found), None)
+        if missing is not None:
+            raise AttachmentNotFound(KINDS[kind], missing)
+        await self._changed(update(kind).where(*these, kind.used_at.is_(None)).values(used_at=now))
 
     def _its_content(self) -> ColumnElement[bool]:
         is_mine = DocumentContentRow.conversation_row_id == self._row_id
@@ -181,7 +194,7 @@ class AttachmentRepository:
         return cast(CursorResult[Any], result).rowcount
 
 
-async def doom_files(tx: Transaction, doomed: Doomed, conversation_row_id: str, now: datetime) -> None:
+async def doom_files(tx: Transaction, doomed: DoomedBlobs, conversation_row_id: str, now: datetime) -> None:
     """The blobs of a conversation that this transaction deletes. To be called while its rows are still there."""
     keys = await AttachmentRepository(tx, conversation_row_id).blob_keys()
     if keys:

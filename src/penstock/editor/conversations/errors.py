@@ -1,5 +1,6 @@
 """What can be wrong with a conversation or a message."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.errors import Conflict, InvalidRequest, NotFound, PayloadTooLarge, Unavailable, UpstreamError
@@ -124,6 +125,24 @@ class ContextTooLarge(PayloadTooLarge):
             explanation=f"`maxContextLength` of the model `{model}` is {limit} characters.",
             action="Attach less, or choose a model with a larger context.",
             data={"issues": [issue]},
+            param="content",
+        )
+
+
+class TooManyAttached(PayloadTooLarge):
+    """`over` has what is too large, how large it is, and the limit; a model may be stricter than the upload was."""
+
+    def __init__(self, over: Sequence[tuple[str, int, int]], model: str) -> None:
+        issues = [
+            {"type": "too-long", "message": f"{what}; {limit} are allowed.", "length": length, "maxLength": limit}
+            for what, length, limit in over
+        ]
+        what, _, limit = over[0]
+        super().__init__(
+            f"The model `{model}` cannot take what is attached: {what}; {limit} are allowed.",
+            explanation="These are the limits of the chosen model (`contextLimits` of its entry in MODELS).",
+            action="Attach less, or choose a model with larger limits.",
+            data={"issues": issues},
             param="content",
         )
 

@@ -123,6 +123,7 @@ class Range(_Body):
 class DocumentItem(_Body):
     type: Literal["document"]
     id: _ContentId
+    attributes: Annotated[_MessageAttributes | None, _Given] = None
     selection: Annotated[list[Range], Field(max_length=1000)] = []
 
 
@@ -149,10 +150,15 @@ class SelectionItem(_Body):
 
 
 class McpToolContextItem(_Body):
+    """What the editor tells a tool's server of itself; models never see it."""
+
     model_config = ConfigDict(alias_generator=to_camel)
 
     type: Literal["mcp-tool-context"]
     mcp_server_name: _ContentId
+    tool_name: Annotated[_ContentId | None, _Given] = None
+    data: Annotated[dict[str, Any], _fits(64 * 1024)] = {}
+    id: Annotated[str | None, Field(min_length=1, max_length=21), _Given] = None
 
 
 ContentItem = Annotated[

@@ -4,22 +4,25 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from penstock.coordination.base import Broadcast, Leases
 from penstock.database.engine import Database
 from penstock.database.failures import WriteConflict
-from penstock.editor.conversations.asking import FEATURE, Asked, checked
+from penstock.editor.calls.records import CallRecords
+from penstock.editor.conversations.answer import Answer
+from penstock.editor.conversations.asking import Asked, attached_to, checked
+from penstock.editor.conversations.attached import AttachmentRepository, doom_files
+from penstock.editor.conversations.composing import Before, Composing
 from penstock.editor.conversations.cursors import ListFilter, from_cursor, to_cursor
 from penstock.editor.conversations.errors import (
     ConversationInUse,
     ConversationNotFound,
 )
 from penstock.editor.conversations.locks import Lock, Locks
-from penstock.editor.conversations.packing import Said, packed
-from penstock.editor.conversations.prompts import prompt
+from penstock.editor.conversations.packing import Said
 from penstock.editor.conversations.repository import ConversationRepository, MessageRepository
 from penstock.editor.conversations.running import RunningTurns
 from penstock.editor.conversations.schemas import (
@@ -33,13 +36,16 @@ from penstock.editor.conversations.turns import Turn
 from penstock.errors import PenstockError
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
-from penstock.gateway.inference.service import CallRecord, Inference
+from penstock.gateway.inference.service import Inference
 from penstock.http.answers import Event
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id, ulid
 from penstock.kit.tasks import to_the_end
-from penstock.providers.base import Call
 from penstock.telemetry.logs import log
+
+if TYPE_CHECKING:
+    from penstock.editor.moderation.service import Moderation
+    from penstock.storage.doomed import DoomedBlobs
 
 READ: Final = "ai:conversations:read"
 WRITE: Final = ("ai:conversations:write", "ai:conversations:create")
@@ -55,8 +61,17 @@ class Page(msgspec.Struct, frozen=True):
     previous_cursor: str | None
 
 
+class ConversationOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`lock_wait_s`: how long a message waits for the one before it. `searches`: web search is configured."""
+
+    lock_wait_s: float
+    searches: bool = False
+    legacy_tool_events: bool = False
+    error_as_text: bool = False
+
+
 class Conversations:
-    """`lock_wait_s`: how long a message waits for the one before it. `watch` has to run beside the service."""
+    """`moderation` None: nothing is screened. `watch` has to run beside the service."""
 
     def __init__(
         self,
@@ -66,13 +81,20 @@ class Conversations:
         inference: Inference,
         leases: Leases,
         broadcast: Broadcast,
-        lock_wait_s: float,
+        composing: Composing,
+        doomed: "DoomedBlobs",
+        moderation: "Moderation | None",
+        options: ConversationOptions,
         clock: Clock | None = None,
     ) -> None:
         self._database = database
         self._catalog = catalog
         self._inference = inference
-        self._locks = Locks(leases, wait_s=lock_wait_s)
+        self._composing = composing
+        self._doomed = doomed
+        self._moderation = moderation
+        self._options = options
+        self._locks = Locks(leases, wait_s=options.lock_wait_s)
         self._clock = clock or SystemClock()
         self._titles = Titles(inference)
         self._running = RunningTurns(self._locks, broadcast)
@@ -149,6 +171,8 @@ class Conversations:
             row = await ConversationRepository(tx, caller).get(conversation_id)
         await self._running.stop(row.row_id)
         async with self._database.transaction() as tx:
+            await ConversationRepository(tx, caller).get(conversation_id, to_change=True)
+            await doom_files(tx, self._doomed, row.row_id, self._clock.now())
             if not await ConversationRepository(tx, caller).delete(row.row_id):
                 raise ConversationNotFound
 
@@ -162,23 +186,26 @@ class Conversations:
             return list(await MessageRepository(tx, row.row_id).all()), self._clock.now()
 
     async def say(
-        self, caller: Caller, conversation_id: str, message: NewMessage, record: CallRecord
+        self, caller: Caller, conversation_id: str, message: NewMessage, records: CallRecords
     ) -> AsyncGenerator[Event, None]:
         """Keep the message and give the events of its answer, `message-metadata` first.
 
         What is wrong with the message is raised here; what goes wrong at the model is raised by the events. They have
-        begun already: close them, whatever happens. `record` is filled in as facts become known.
+        begun already: close them, whatever happens. `records` is filled in as facts become known.
 
-        Raises MissingPermission, ConversationNotFound, ContentNotFound, ModelNotFound, ModelLacksFeature,
-        ContextTooLarge, ConversationInUse.
+        Raises MissingPermission, ConversationNotFound, ContentNotFound, SelectionOutside, ModelNotFound,
+        ModelLacksFeature, ContextTooLarge, TooManyAttached, ContentModerated, ConversationInUse.
         """
         caller.require(*WRITE)
         async with self._database.reading() as tx:
             row_id = (await ConversationRepository(tx, caller).get(conversation_id)).row_id
-        asked = checked(self._catalog.current, caller, message)
+            attached = await attached_to(tx, row_id, message)
+        asked = checked(self._inference, caller, message, attached, searches=self._options.searches)
+        if self._moderation is not None:
+            await self._moderation.check_text(asked.shown_text)
         lock = await self._locks.take(row_id, lambda: self._pulse(row_id))
         try:
-            turn = await to_the_end(self._begin(caller, conversation_id, row_id, message, asked, lock, record))
+            turn = await to_the_end(self._begin(caller, conversation_id, row_id, message, asked, lock, records))
         except BaseException:
             await to_the_end(self._locks.release(lock))
             raise
@@ -199,7 +226,7 @@ class Conversations:
         message: NewMessage,
         asked: Asked,
         lock: Lock,
-        record: CallRecord,
+        records: CallRecords,
     ) -> Turn:
         """Commit the message and the place of its answer."""
         answer = self._answer_row()
@@ -208,18 +235,21 @@ class Conversations:
             if row.row_id != row_id:
                 raise ConversationNotFound
             messages = MessageRepository(tx, row_id)
-            history = await _history(messages, row)
+            attachments = AttachmentRepository(tx, row_id)
+            before = await _before(messages, attachments, row, asked)
             needs_title = row.title is None and not await messages.has_answer(COMPLETE)
             # The position was read while the lock was ours, or we stood still for so long that it may not be.
             if not lock.was_held_until_now():
                 raise ConversationInUse
             user = self._user_row(message, asked, answer.created_at)
+            await attachments.mark_used(
+                answer.created_at,
+                documents=[one.row.id for one in asked.documents],
+                files=[file.id for file in asked.files],
+                web_resources=[page.id for page in asked.pages],
+            )
             if not await messages.begin(row.next_position, asked.model, user, answer):
                 raise ConversationInUse
-        call = Call(
-            messages=packed(prompt("assistant"), history, asked.text, asked.limit),
-            reasoning="medium" if asked.reasoning else "off",
-        )
         return Turn(
             database=self._database,
             locks=self._locks,
@@ -227,9 +257,11 @@ class Conversations:
             lock=lock,
             conversation_row_id=row_id,
             answer_id=answer.id,
-            deltas=self._inference.stream(caller, asked.model, call, feature=FEATURE, record=record),
+            pieces=self._composing.pieces(caller, asked, before, records),
+            answer=Answer([one.row.id for one in asked.documents], legacy_events=self._options.legacy_tool_events),
             make_title=(lambda: self._name(caller, row_id, asked)) if needs_title else None,
             on_close=self._running.forget,
+            error_as_text=self._options.error_as_text,
         )
 
     def _answer_row(self) -> MessageRow:
@@ -252,7 +284,7 @@ class Conversations:
         """The title that the conversation was given. None when it got none from us: that never fails a message."""
         try:
             async with asyncio.timeout(_TITLE_WITHIN_S):
-                title = await self._titles.make(caller, self._catalog.current, asked.model, asked.text)
+                title = await self._titles.make(caller, self._catalog.current, asked.model, asked.shown_text)
             if title is None:
                 return None
             return title if await to_the_end(self._store_title(row_id, title)) else None
@@ -271,6 +303,13 @@ class Conversations:
         await self._running.watch()
 
 
-async def _history(messages: MessageRepository, row: ConversationRow) -> list[Said]:
+async def _before(
+    messages: MessageRepository, attachments: AttachmentRepository, row: ConversationRow, asked: Asked
+) -> Before:
     rows = await messages.latest(row.next_position, _HISTORY)
-    return [Said(one.role, one.prompt or "", one.content) for one in rows]
+    files, pages = {one.id for one in asked.files}, {one.id for one in asked.pages}
+    return Before(
+        [Said(one.role, one.prompt or "", one.content) for one in rows],
+        [file for file in await attachments.used_files() if file.id not in files],
+        [page for page in await attachments.used_web_resources() if page.id not in pages],
+    )

@@ -3,20 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Final, TypeVar
 
 from penstock.database.engine import Database
-from penstock.editor.conversations.errors import ConversationDeleted, EmptyReply, TakenOver
+from penstock.editor.conversations.answer import Answer
+from penstock.editor.conversations.answering import Pieces
+from penstock.editor.conversations.errors import ConversationDeleted, TakenOver
 from penstock.editor.conversations.locks import BEAT_S, Lock, Locks
 from penstock.editor.conversations.repository import MessageRepository
 from penstock.editor.conversations.tables import ABORTED, COMPLETE, FAILED, WRITING
 from penstock.errors import PenstockError
 from penstock.http.answers import Event
 from penstock.kit.clock import Clock
-from penstock.kit.ids import short_id
 from penstock.kit.tasks import set_within, to_the_end
-from penstock.providers.base import Delta, Finish, FinishReason, ReasoningDelta, Source, TextDelta, Warning_
 from penstock.telemetry.logs import log
 
 BEGUN: Final = Event("begun", {})
@@ -28,55 +27,7 @@ _LONGEST_URL = 4096
 _MOST_WAITING = 64
 
 T = TypeVar("T")
-Deltas = AsyncGenerator[Delta, None]
 MakeTitle = Callable[[], Awaitable[str | None]]
-
-
-class Answer:
-    """What the model has said so far, and how it is stored and shown."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._sources: list[dict[str, Any]] = []
-        self._reasoning_due = float("-inf")
-        self._finish: FinishReason = "stop"
-
-    @property
-    def is_empty(self) -> bool:
-        return not "".join(self._text).strip()
-
-    def why_empty(self) -> EmptyReply:
-        return EmptyReply(self._finish, reasoned=self._reasoning_due > 0)
-
-    def content(self) -> list[dict[str, Any]]:
-        text = "".join(self._text)
-        self._text = [text] if text else []
-        # Nothing but blank lines is no answer: the editor would show an empty balloon.
-        return ([{"type": "text", "content": text}] if text.strip() else []) + self._sources
-
-    def hear(self, delta: Delta, now_s: float) -> Event | None:
-        """Take a delta in; the event that tells the client of it."""
-        match delta:
-            case TextDelta(text=text) if text:
-                self._text.append(text)
-                return Event("text-delta", {"textDelta": text})
-            case ReasoningDelta() if now_s >= self._reasoning_due:
-                self._reasoning_due = now_s + _REASONING_EVERY_S
-                return Event("reasoning", {})
-            case Source() if _is_web_address(delta.url):
-                return self._source(delta)
-            case Finish(reason=reason):
-                self._finish = reason
-            case Warning_():
-                log.warning("the model's answer came with a warning", code=delta.code, reason=delta.message)
-        return None
-
-    def _source(self, source: Source) -> Event | None:
-        if any(known["url"] == source.url for known in self._sources):
-            return None
-        shown = {"type": "url", "id": short_id(), "url": source.url} | ({"title": source.title} if source.title else {})
-        self._sources.append(shown)
-        return Event("source", {"source": shown})
 
 
 class Turn:
@@ -94,9 +45,11 @@ class Turn:
         lock: Lock,
         conversation_row_id: str,
         answer_id: str,
-        deltas: Deltas,
+        pieces: Pieces,
+        answer: Answer,
         make_title: MakeTitle | None,
         on_close: Callable[["Turn"], None],
+        error_as_text: bool = False,
     ) -> None:
         self.conversation_row_id = conversation_row_id
         self.answer_id = answer_id
@@ -106,10 +59,11 @@ class Turn:
         self._locks = locks
         self._clock = clock
         self._lock = lock
-        self._deltas = deltas
+        self._pieces = pieces
+        self._answer = answer
         self._make_title = make_title
         self._on_close = on_close
-        self._answer = Answer()
+        self._error_as_text = error_as_text
         self._inbox: asyncio.Queue[Event | None] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
@@ -139,6 +93,8 @@ class Turn:
             yield Event("message-metadata", {"messageId": self.answer_id})
             while (event := await self._next()) is not None:
                 yield event
+            for held in self._answer.end():
+                yield held
             self._check_outcome(self._talking)
             await to_the_end(self._end(COMPLETE))
             await self._wait_for_title()
@@ -146,8 +102,10 @@ class Turn:
                 if (late := self._inbox.get_nowait()) is not None:
                     yield late
             yield Event("done", {})
-        except Exception:
+        except Exception as error:
             end = ABORTED if self._why is not None else FAILED
+            if self._error_as_text and self._answer.is_silent and isinstance(error, PenstockError):
+                yield Event("text-delta", {"textDelta": error.message})
             raise
         finally:
             await to_the_end(self._close(end))
@@ -161,14 +119,13 @@ class Turn:
 
     async def _talk(self) -> None:
         loop = asyncio.get_running_loop()
-        async with aclosing(self._deltas) as deltas:
-            async for delta in deltas:
-                event = self._answer.hear(delta, loop.time())
-                if event is not None:
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                for event in self._answer.hear(piece, loop.time()):
                     self._inbox.put_nowait(event)
-                    if self._inbox.qsize() >= _MOST_WAITING:
-                        self._room.clear()
-                        await self._room.wait()
+                if self._inbox.qsize() >= _MOST_WAITING:
+                    self._room.clear()
+                    await self._room.wait()
 
     async def _next(self) -> Event | None:
         """Taking makes room again: a client that does not read slows the provider down."""
@@ -214,7 +171,8 @@ class Turn:
     async def _title(self, make_title: MakeTitle) -> str | None:
         title = await make_title()
         if title is not None:
-            self._inbox.put_nowait(Event("conversation-title", {"conversationTitle": title}))
+            for event in self._answer.tell(Event("conversation-title", {"conversationTitle": title})):
+                self._inbox.put_nowait(event)
         return title
 
     async def _wait_for_title(self) -> None:
@@ -239,16 +197,7 @@ class Turn:
 
     async def _stop_talking(self) -> None:
         if self._talking is None:
-            return await self._deltas.aclose()
+            return await self._pieces.aclose()
         self._talking.cancel()
         await asyncio.gather(self._talking, return_exceptions=True)
         return None
-
-
-def _is_web_address(url: str) -> bool:
-    """Whether the editor can show it: its history drops an answer with any other."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and len(url) <= _LONGEST_URL
