@@ -22,6 +22,8 @@ KNOWN_STATUS = {
     ("DELETE", "conversation"): {204, 400, 401, 403, 404, 500},
     ("GET", "messages"): {200, 400, 401, 403, 404, 500},
     ("POST", "messages"): {200, 400, 401, 403, 404, 413, 422, 429, 500, 502},
+    ("POST", "actions"): {200, 400, 401, 403, 404, 413, 422, 500, 502},
+    ("POST", "reviews"): {200, 400, 401, 403, 404, 413, 422, 500, 502},
     ("POST", "documents"): {201, 400, 401, 403, 404, 500},
     ("GET", "document"): {200, 400, 401, 403, 404, 500},
     ("DELETE", "document"): {204, 400, 401, 403, 404, 409, 500},
@@ -31,6 +33,15 @@ KNOWN_STATUS = {
     ("DELETE", "web-resource"): {204, 400, 401, 403, 404, 409, 500},
 }
 """Any other is "Unexpected status code" to the client. Tests that expect one say so."""
+
+_FIELDS: dict[str, dict[str, type]] = {
+    "action-metadata": {"callId": str},
+    "modification-delta": {"id": str, "textDelta": str},
+    "review-metadata": {"callId": str, "pendingElements": int},
+    "review-delta": {"dataId": str, "operation": str},
+    "error": {"message": str},
+}
+"""What the client needs in an event; without it the whole stream fails."""
 
 
 class BrokenContract(AssertionError):
@@ -112,6 +123,7 @@ class Reply:
     def __iter__(self) -> Iterator[Event]:
         for chunk in self._chunks:
             for event in self._parser.feed(chunk):
+                _need(event.data, **_FIELDS.get(event.name, {}))
                 self.events.append(event)
                 yield event
         self._parser.end()
@@ -133,6 +145,20 @@ class Reply:
     @property
     def text(self) -> str:
         return "".join(event.data["textDelta"] for event in self.events if event.name == "text-delta")
+
+    @property
+    def edit(self) -> str:
+        """What the joined modifications say; the client takes all of them for one."""
+        return "".join(event.data["textDelta"] for event in self.events if event.name == "modification-delta")
+
+    @property
+    def answers(self) -> list[tuple[str, str | None]]:
+        """Of a review: the ids in the order in which they were answered, with the new HTML of those to be changed."""
+        told = [event.data for event in self.events if event.name == "review-delta"]
+        for one in told:
+            if one["operation"] not in ("edit", "unmodified") or (one["operation"] == "edit") != ("textDelta" in one):
+                raise BrokenContract(f"Failed to decode response: {one}")
+        return [(one["dataId"], one.get("textDelta")) for one in told]
 
     def first(self, name: str) -> Any:
         return next(event.data for event in self.events if event.name == name)
@@ -242,19 +268,50 @@ class EditorClient:
     def say(self, conversation_id: str, prompt: str, **fields: Any) -> Iterator[Reply]:
         """Raises Refused. Leaving the block before the reply is read aborts it, as the stop button does."""
         body = {"prompt": prompt, "content": [], "capabilities": {}, "model": "agent-1", "attributes": {}, **fields}
-        path = f"/v1/conversations/{_quoted(conversation_id)}/messages"
-        with self._http.stream("POST", path, json=body) as response:
-            if response.status_code != 200:
-                response.read()
-                _json("POST", "messages", response)
-                raise AssertionError("unreachable")
-            _equal(response, "text/event-stream")
-            yield Reply(response)
+        with self._streamed("messages", f"/v1/conversations/{_quoted(conversation_id)}/messages", body) as reply:
+            yield reply
 
     def said(self, conversation_id: str, prompt: str, **fields: Any) -> Reply:
         """The whole reply."""
         with self.say(conversation_id, prompt, **fields) as reply:
             return reply.read()
+
+    @contextmanager
+    def act(self, name: str, content: str, path: str = "", **fields: Any) -> Iterator[Reply]:
+        """A quick action, or with a prompt one of the user's own (17.7). Raises Refused."""
+        with self._called("actions", name, content, path, fields) as reply:
+            yield reply
+
+    def acted(self, name: str, content: str, path: str = "", **fields: Any) -> Reply:
+        with self.act(name, content, path, **fields) as reply:
+            return reply.read()
+
+    @contextmanager
+    def review(self, name: str, content: str, path: str = "", **fields: Any) -> Iterator[Reply]:
+        """A review of a whole document (17.8). Raises Refused."""
+        with self._called("reviews", name, content, path, fields) as reply:
+            yield reply
+
+    def reviewed(self, name: str, content: str, path: str = "", **fields: Any) -> Reply:
+        with self.review(name, content, path, **fields) as reply:
+            return reply.read()
+
+    @contextmanager
+    def _called(self, kind: str, name: str, content: str, path: str, fields: dict[str, Any]) -> Iterator[Reply]:
+        usual = f"/v1/{kind}/custom/calls" if name == "custom" else f"/v1/{kind}/system/{_quoted(name)}/calls"
+        body = {"content": [{"type": "text", "content": content}], **fields}
+        with self._streamed(kind, path or usual, body) as reply:
+            yield reply
+
+    @contextmanager
+    def _streamed(self, kind: str, path: str, body: Any) -> Iterator[Reply]:
+        with self._http.stream("POST", path, json=body) as response:
+            if response.status_code != 200:
+                response.read()
+                _json("POST", kind, response)
+                raise AssertionError("unreachable")
+            _equal(response, "text/event-stream")
+            yield Reply(response)
 
     def ask(self, method: str, kind: str, path: str, body: Any = None) -> Any:
         """One request and its JSON. Raises Refused for errors that the client knows."""

@@ -2,8 +2,8 @@
 
 It runs in a thread of its own, so that it keeps answering whatever the test does. `upstream.plays(*steps)` scripts the
 next chat call; without a script it answers `Hello from the upstream.`. `upstream.plays_when(text, *steps)` scripts the
-calls whose last message is `text`. Title calls (their system message asks for a title) never use up a script: they
-answer `upstream.title`.
+calls whose last message is `text`, and `upstream.plays_what(make)` those that nothing else is there for, from their
+request. Title calls (their system message asks for a title) never use up a script: they answer `upstream.title`.
 """
 
 import asyncio
@@ -128,6 +128,7 @@ class Upstream:
     """Answers that the client cut short."""
     _scripts: deque[Sequence[Step]] = field(default_factory=deque)
     _by_text: dict[str, deque[Sequence[Step]]] = field(default_factory=dict)
+    _make: "Callable[[Received], Sequence[Step]] | None" = None
     _always: Sequence[Step] = (Text("Hello "), Text("from the upstream."), Finish())
     _gate: threading.Event = field(default_factory=threading.Event)
 
@@ -150,6 +151,9 @@ class Upstream:
         """
         self._by_text.setdefault(text, deque()).append(steps)
 
+    def plays_what(self, make: Callable[[Received], Sequence[Step]]) -> None:
+        self._make = make
+
     def chats_about(self, text: str) -> list[Received]:
         return [one for one in self.chats if one.last_text == text]
 
@@ -163,6 +167,7 @@ class Upstream:
         self.requests.clear()
         self._scripts.clear()
         self._by_text.clear()
+        self._make = None
         self._gate.clear()
         self._always = Upstream._always
         self.title = "A short title"
@@ -179,7 +184,9 @@ class Upstream:
         text = request.last_text
         if isinstance(text, str) and (scripts := self._by_text.get(text)):
             return scripts.popleft() if len(scripts) > 1 else scripts[0]
-        return self._scripts.popleft() if self._scripts else self._always
+        if self._scripts:
+            return self._scripts.popleft()
+        return self._make(request) if self._make is not None else self._always
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
