@@ -13,7 +13,7 @@ import pytest
 WITHIN_S = 60
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, within_s: float = WITHIN_S) -> None:
     """Skip the test, with the reason, where Node or the packages cannot be had; in CI that is a failure."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
@@ -25,7 +25,7 @@ def install(folder: Path) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=WITHIN_S,
+        timeout=within_s,
     )
     if done.returncode != 0:
         said = [line.removeprefix("npm error ") for line in done.stderr.splitlines() if line.startswith("npm error ")]

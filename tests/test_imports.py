@@ -23,6 +23,8 @@ _LATER = (
     "penstock.providers.wires.bedrock",
     "penstock.providers.wires.gemini",
     "penstock.providers.wires.openai.responses",
+    # stores that are configured, or not
+    "obstore",
     # files that are sent along, or not
     "docx",
     "lxml",

@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": ("penstock.cli.serve:serve", "Run the service."),
     "config": ("penstock.cli.config:app", "Check the configuration, or show it with the source of each value."),
     "providers": ("penstock.cli.providers:app", "Check that providers answer, take their keys and have the models."),
+    "storage": ("penstock.cli.storage:app", "Check that files can be kept where STORAGE_DRIVER says."),
     "tenant": ("penstock.cli.tenant:app", "Make and list tenants (environments)."),
     "access-key": ("penstock.cli.access_key:app", "Access keys: the secrets that sign editor tokens."),
     "api-key": ("penstock.cli.api_key:app", "API keys of programs."),

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from penstock.kit.directories import complaint, remedy, unwritable
 from penstock.settings import variables as v
 from penstock.settings.database import DatabaseValues
 from penstock.settings.kinds import origin
 from penstock.settings.secrets import not_writable
+from penstock.settings.storage import storage_location
 from penstock.settings.values import Values
 from penstock.settings.variables import Variable
 
@@ -16,6 +18,7 @@ def check(values: Values, database: DatabaseValues, *, has_redis: bool) -> None:
     _check_workers(values, database, has_redis=has_redis)
     _check_secrets(values, database)
     _check_state_dir(values, database)
+    _check_storage(values)
     _check_together(values, v.DATABASE_SSL_CERT, v.DATABASE_SSL_KEY, "Mutual TLS needs both.")
     _check_together(values, v.STORAGE_ACCESS_KEY_ID, v.STORAGE_SECRET_ACCESS_KEY, "A key needs its secret.")
     _check_redis(values)
@@ -53,6 +56,19 @@ def _check_state_dir(values: Values, database: DatabaseValues) -> None:
     problem = not_writable(values[v.STATE_DIR])
     if problem is not None:
         values.error(v.STATE_DIR, problem.message, problem.fix)
+
+
+def _check_storage(values: Values) -> None:
+    """S002: found before the first user attaches a file."""
+    location = storage_location(values)
+    is_reported = location.is_relative_to(values[v.STATE_DIR]) and values.is_refused(v.STATE_DIR)
+    if values[v.STORAGE_DRIVER] != "filesystem" or is_reported or values.is_refused(v.STORAGE_LOCATION):
+        return
+    error = unwritable(location)
+    if error is not None:
+        fix = "set STORAGE_LOCATION to another directory, or set STORAGE_DRIVER to database, s3 or azure."
+        message = complaint(location, error.strerror or str(error))
+        values.error(v.STORAGE_LOCATION, message, f"Run {remedy(location)}, {fix}")
 
 
 def _check_redis(values: Values) -> None:

@@ -1,11 +1,11 @@
 """The secret that is generated for an installation that was given none: one file, made once, readable by us alone."""
 
-import errno
 import os
 import secrets
 from pathlib import Path
 
 from penstock.gateway.catalog.snapshot import Problem
+from penstock.kit.directories import complaint, remedy, unwritable
 from penstock.settings.report import SettingsError
 
 FILE_NAME = "secret.key"
@@ -40,17 +40,8 @@ def existing_secret(state_dir: Path) -> str | None:
 
 def not_writable(directory: Path) -> Problem | None:
     """Whether files can be made in `directory`, which is created when needed later; None when they can."""
-    try:
-        nearest = directory
-        while not nearest.exists() and nearest != nearest.parent:
-            nearest = nearest.parent
-        if not nearest.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        return _unusable(directory, directory, error)
-    return None
+    error = unwritable(directory)
+    return _unusable(directory, directory, error) if error is not None else None
 
 
 def _create(path: Path) -> None:
@@ -69,19 +60,7 @@ def _create(path: Path) -> None:
 
 
 def _unusable(path: Path, directory: Path, error: Exception) -> Problem:
-    cause = getattr(error, "strerror", None) or "not a text file"
-    owner = _owner(path)
-    message = f"{path} cannot be used: {cause.lower()}. We run as uid {os.getuid()}"
-    message += f"; {owner[0]} belongs to uid {owner[1]}." if owner else "."
-    fix = f"Run `mkdir -p {directory} && chown -R {os.getuid()} {directory}`, or set STATE_DIR to another directory."
-    return Problem("error", "STATE_DIR", "", message, fix)
-
-
-def _owner(path: Path) -> tuple[Path, int] | None:
-    """The nearest part of the path that exists, and whose it is."""
-    for candidate in (path, *path.parents):
-        try:
-            return candidate, candidate.stat().st_uid
-        except OSError:
-            continue
-    return None
+    message = complaint(path, getattr(error, "strerror", None) or "not a text file")
+    return Problem(
+        "error", "STATE_DIR", "", message, f"Run {remedy(directory)}, or set STATE_DIR to another directory."
+    )

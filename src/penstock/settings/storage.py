@@ -1,6 +1,7 @@
 """STORAGE_*: which of them a driver needs, and what they give."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from penstock.kit.secret import Secret
@@ -26,7 +27,7 @@ def read_storage(values: Values) -> StorageOptions:
     secret = values[v.STORAGE_ACCOUNT_KEY if is_azure else v.STORAGE_SECRET_ACCESS_KEY]
     return StorageOptions(
         driver=driver,
-        location=values[v.STORAGE_LOCATION] or values[v.STATE_DIR] / "files",
+        location=storage_location(values),
         bucket=values[v.STORAGE_CONTAINER if is_azure else v.STORAGE_BUCKET] or "",
         region=values[v.STORAGE_REGION],
         account=values[v.STORAGE_ACCOUNT_NAME],
@@ -35,3 +36,8 @@ def read_storage(values: Values) -> StorageOptions:
         endpoint=values[v.STORAGE_ENDPOINT],
         prefix=values[v.STORAGE_PREFIX],
     )
+
+
+def storage_location(values: Values) -> Path:
+    """The directory of the driver `filesystem`."""
+    return values[v.STORAGE_LOCATION] or values[v.STATE_DIR] / "files"
