@@ -1,5 +1,6 @@
 """Editors for the tests of this room: clients of real services, and a conversation service without HTTP around it."""
 
+import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,6 +27,7 @@ from penstock.kit.clock import SystemClock
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.provider import Providers
 from penstock.settings import load_settings
+from penstock.storage.base import Storage
 from penstock.storage.doomed import DoomedBlobs
 from penstock.storage.drivers import open_storage
 from tests.conftest import need_server
@@ -125,8 +127,11 @@ class Room:
     database: Database
     upstream: Upstream
     coordination: Memory
+    inference: Inference
+    storage: Storage
     conversations: Conversations
     another: Callable[[], Conversations]
+    built: Callable[[Composing, ConversationOptions], Conversations]
 
     async def rows(self) -> list[MessageRow]:
         from sqlalchemy import select
@@ -135,11 +140,19 @@ class Room:
             return list(await tx.scalars(select(MessageRow).order_by(MessageRow.position)))
 
 
+_CHAT = {"provider": "mock", "description": "", "features": ["conversations"]}
+_MODELS = [
+    {"id": "one", "recommended": True, **_CHAT},
+    {"id": "searching", "capabilities": {"webSearch": True}, **_CHAT},
+    {"id": "toolless", "capabilities": {"webSearch": True}, "facts": {"tools": False}, **_CHAT},
+]
+
+
 @pytest.fixture
 async def room(database: Database, tmp_path: Path) -> AsyncIterator[Room]:
     async with AsyncExitStack() as stack:
         upstream = stack.enter_context(running_upstream())
-        settings = load_settings(service_env(upstream, tmp_path), tmp_path)
+        settings = load_settings(service_env(upstream, tmp_path, MODELS=json.dumps(_MODELS)), tmp_path)
         catalog = Catalog(settings.catalog, settings.snapshot)
         providers = Providers(open_provider_transport, SystemClock())
         stack.push_async_callback(providers.aclose)
@@ -151,20 +164,23 @@ async def room(database: Database, tmp_path: Path) -> AsyncIterator[Room]:
         inference = Inference(catalog, providers)
 
         def another() -> Conversations:
+            return built(Composing(inference, storage, None, None), ConversationOptions(lock_wait_s=0.3))
+
+        def built(composing: Composing, options: ConversationOptions) -> Conversations:
             return Conversations(
                 database=database,
                 catalog=catalog,
                 inference=inference,
                 leases=coordination.leases,
                 broadcast=coordination.broadcast,
-                composing=Composing(inference, storage, None, None),
+                composing=composing,
                 doomed=DoomedBlobs(database, storage, SystemClock()),
                 moderation=None,
-                options=ConversationOptions(lock_wait_s=0.3),
+                options=options,
             )
 
         await _add_people(database)
-        yield Room(database, upstream, coordination, another(), another)
+        yield Room(database, upstream, coordination, inference, storage, another(), another, built)
 
 
 async def _add_people(database: Database) -> None:
