@@ -20,6 +20,7 @@ UNUSED_FOR: Final = timedelta(hours=24)
 UPLOADED_WITHIN: Final = timedelta(hours=1)
 """When the bytes of an upload are deleted whose row never came."""
 
+_PIECE_CHARS = 2_000_000
 _ID = re.compile(r"[A-Za-z0-9_-]{21}")
 
 KINDS: Final[Mapping[type[Any], str]] = {DocumentRow: "document", FileRow: "file", WebResourceRow: "web resource"}
@@ -70,8 +71,18 @@ class AttachmentRepository:
             DocumentContentRow.conversation_row_id == self._row_id, DocumentContentRow.digest == row.digest
         )
         if await self._tx.scalar(kept) is None:
-            self._tx.add(DocumentContentRow(conversation_row_id=self._row_id, digest=row.digest, content=content))
+            await self._add_content(row.digest, content)
         await self._tx.flush()
+
+    async def _add_content(self, digest: str, content: str) -> None:
+        # MySQL is sent values with their quotes escaped, so a large text may be twice as large as a packet may be.
+        first, *rest = [content[at : at + _PIECE_CHARS] for at in range(0, len(content) or 1, _PIECE_CHARS)]
+        self._tx.add(DocumentContentRow(conversation_row_id=self._row_id, digest=digest, content=first))
+        await self._tx.flush()
+        mine = (DocumentContentRow.conversation_row_id == self._row_id, DocumentContentRow.digest == digest)
+        for piece in rest:
+            longer = DocumentContentRow.content + piece
+            await self._changed(update(DocumentContentRow).where(*mine).values(content=longer))
 
     async def forget_contents(self) -> int:
         """Delete what no document refers to any more; how many."""

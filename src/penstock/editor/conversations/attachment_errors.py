@@ -104,3 +104,12 @@ class ReadingTookTooLong(PenstockError):
             action="Add it again in a moment.",
             retry_after_s=retry_after_s,
         )
+
+
+class TooManyAsked(InvalidRequest):
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(
+            f"ids: {count} documents were asked for; 1 to {limit} can be read at once.",
+            action="Name the documents as `ids`, repeated or separated by commas.",
+            param="ids",
+        )

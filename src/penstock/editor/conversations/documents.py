@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from penstock.database.engine import Database, Transaction
-from penstock.editor.conversations.attached import AttachmentRepository
+from penstock.editor.conversations.attached import KINDS, AttachmentRepository
 from penstock.editor.conversations.attachment_errors import AttachmentInUse, AttachmentNotFound, OverLimit
 from penstock.editor.conversations.attachment_schemas import NewDocument
 from penstock.editor.conversations.changes import changed
@@ -25,7 +25,7 @@ MAX_CONTENT_BYTES: Final = 10 * 1024 * 1024
 MAX_READ: Final = 20 * 1024 * 1024
 """Of all documents that are read at once, in characters."""
 
-_KIND = "document"
+_KIND = KINDS[DocumentRow]
 _AT_ONCE_BYTES = 64 * 1024
 
 
