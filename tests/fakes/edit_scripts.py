@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.fakes import documents
 from tests.fakes.documents import Author, addressable, document
 from tests.fakes.editor_merge import GAP
 from tests.fakes.markup import NEW, Comment, Element, Writer
@@ -75,6 +76,23 @@ def continuation(seed: int, sent: Element | None = None) -> Script:
     for _ in range(random.randint(0 if items else 1, 3)):
         items.append(writer.new_block())
         expected.append(_merged(items[-1]))
+    return Script(root, items, expected)
+
+
+def review(seed: int) -> Script:
+    """Some elements reworded, the others echoed or left out (8.5)."""
+    random, root = Random(seed), documents.review(seed)
+    expected, writer = root.copy(), _Writing(seed)
+    places = expected.by_id()
+    items: list[Item] = []
+    for data_id, sent in root.by_id().items():
+        reworded = writer.reworded(sent) if random.random() < 0.4 else sent
+        if reworded is not sent:
+            items.append(reworded)
+            _put(places[data_id], reworded)
+            places.update(expected.by_id())
+        elif random.random() < 0.5:
+            items.append(sent.copy())
     return Script(root, items, expected)
 
 
@@ -204,6 +222,12 @@ class _Writing:
                 twin
             )
         return twin
+
+    def reworded(self, one: Element) -> Element:
+        """Other words, or another description of an image; the same elements."""
+        twin = one.copy()
+        self._reword(twin)
+        return twin if twin.canonical() != one.canonical() else one
 
     def _reword(self, twin: Element) -> None:
         texts = [

@@ -105,9 +105,9 @@ def merge_review(content: str, deltas: Iterable[tuple[str, str | None]]) -> str:
         old = root.by_id().get(data_id)
         if html is None or old is None:
             continue
-        answer = parse(html)
-        found = answer.by_id().get(data_id)
-        old.replace(*([found] if found is not None else answer.children))
+        found = parse(html).by_id().get(data_id)
+        within = old.parent.tag if old.parent is not None and old.parent.tag else "body"
+        old.replace(*([found] if found is not None else parse(html, within=within).children))
     return root.inner()
 
 

@@ -7,6 +7,7 @@ content, raw text that ends elsewhere when it is read again, attributes that onl
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from html5lib._tokenizer import HTMLTokenizer  # the only way to see tags that a tree has no place for
@@ -128,6 +129,11 @@ _NOT_SEEN = re.compile(r"[\t\n\r]|^[\x00-\x20]+")
 
 def active(html: str) -> Counter[str]:
     """What would run or load something, however often the HTML is written out and read again."""
+    return Counter(_all_active(html))
+
+
+@lru_cache(maxsize=64)
+def _all_active(html: str) -> Counter[str]:
     found = Counter(one for tag, attributes in _start_tags(html) for one in _active(tag, attributes))
     for scripting in (False, True):
         once = parse(html, scripting)

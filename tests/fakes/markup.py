@@ -214,15 +214,15 @@ WRITER = Writer()
 _CANONICAL = Writer(in_order=True)
 
 
-def parse(html: str, scripting: bool = False) -> Element:
-    """Read a fragment of a body. A fresh tree each time, so it may be changed."""
-    return _parsed(html, scripting).copy()
+def parse(html: str, scripting: bool = False, within: str = "body") -> Element:
+    """Read a fragment of a body, or of another element. A fresh tree each time, so it may be changed."""
+    return _parsed(html, scripting, within).copy()
 
 
 @lru_cache(maxsize=64)
-def _parsed(html: str, scripting: bool) -> Element:
+def _parsed(html: str, scripting: bool, within: str) -> Element:
     parser = HTMLParser(namespaceHTMLElements=False)
-    return _converted(parser.parseFragment(html, container="body", scripting=scripting))
+    return _converted(parser.parseFragment(html, container=within, scripting=scripting))
 
 
 def _converted(parsed: Parsed) -> Element:

@@ -150,3 +150,6 @@ def test_each_review_edit_replaces_one_element() -> None:
     b, c = '<p data-id="bbbb">b</p>', '<p data-id="cccc">c</p>'
     assert merge_review(DOCUMENT, [("aaaa", None), ("bbbb", b), ("cccc", f"<div>{c}</div>")]) == A + b + c
     assert merge_review(DOCUMENT, [("bbbb", "<p>b</p>"), ("zzzz", "<p>z</p>")]) == A + "<p>b</p>" + C
+    table = "<table><tbody><tr><td data-id='cell'>1</td></tr></tbody></table>"
+    edited = parse(merge_review(table, [("cell", '<td data-id="cell">2</td>')]))
+    assert edited.canonical() == parse(table.replace("1", "2")).canonical()
