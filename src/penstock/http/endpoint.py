@@ -4,6 +4,7 @@ Its address is trusted, so it may be private (`http/outbound.py` is for addresse
 """
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -44,10 +45,11 @@ class Endpoint:
         self._max_bytes = max_bytes
         self._proxy = proxy
         self._ca_file = ca_file
+        self._opening = asyncio.Lock()
         self._client: EndpointClient | None = None
 
     async def ask(self, question: Mapping[str, Any]) -> Any:
-        """The answer's JSON. Raises EndpointFailed, also for every status but a 2xx."""
+        """The answer's JSON; strings may hold lone surrogates. Raises EndpointFailed, also for a status but 2xx."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 status, body = await (await self._opened()).post(msgspec.json.encode(question))
@@ -56,8 +58,9 @@ class Endpoint:
         if not 200 <= status < 300:
             raise EndpointFailed(f"answered with status {status}", status=status)
         try:
-            return msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            # Not msgspec: services that cut texts leave halves of surrogate pairs, which it refuses.
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
             raise EndpointFailed("answered with something that is no JSON", status=status) from error
 
     async def aclose(self) -> None:
@@ -66,11 +69,8 @@ class Endpoint:
             await client.aclose()
 
     async def _opened(self) -> "EndpointClient":
-        if self._client is None:
-            kind = (await asyncio.to_thread(import_module, "penstock.http.endpoint_client")).EndpointClient
-            opened = await kind.open(self._url, self._headers, self._max_bytes, self._proxy, self._ca_file)
+        async with self._opening:
             if self._client is None:
-                self._client = opened
-            else:  # two questions came first
-                await opened.aclose()
-        return self._client
+                kind = (await asyncio.to_thread(import_module, "penstock.http.endpoint_client")).EndpointClient
+                self._client = await kind.open(self._url, self._headers, self._max_bytes, self._proxy, self._ca_file)
+            return self._client

@@ -96,7 +96,7 @@ def _reason(error: Exception) -> str:
             return "cannot be reached"
         case aiohttp.InvalidURL():
             return "has an address that cannot be used"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | ConnectionError():
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | OSError():
             return "broke off the connection"
         case _:
             return "answered with something that is no HTTP"

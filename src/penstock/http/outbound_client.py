@@ -74,7 +74,7 @@ def _reason(error: Exception) -> str:
             return "its certificate is not trusted"
         case aiohttp.ClientConnectorError():
             return "no connection"
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | ConnectionError():
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | OSError():
             return "the connection broke off"
         case _:
             return "its answer is no HTTP that can be read"
