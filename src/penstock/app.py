@@ -16,11 +16,15 @@ from penstock.coordination.fallback import FallbackLeases
 from penstock.coordination.leases_in_sql import SqlLeases
 from penstock.database.engine import Database, open_database
 from penstock.database.migrate import prepare
+from penstock.editor.actions.api import action_routes
+from penstock.editor.actions.service import Actions
 from penstock.editor.conversations.api import conversation_routes
 from penstock.editor.conversations.composing import Composing
 from penstock.editor.conversations.janitor import Janitor
 from penstock.editor.conversations.service import ConversationOptions, Conversations
 from penstock.editor.models import model_routes as editor_model_routes
+from penstock.editor.reviews.api import review_routes
+from penstock.editor.reviews.service import Reviews
 from penstock.errors import Conflict
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.catalog.snapshot import Snapshot
@@ -29,6 +33,7 @@ from penstock.gateway.identity.secrets import MasterSecrets
 from penstock.gateway.identity.service import Identity
 from penstock.gateway.inference.attachments.extraction import Extraction
 from penstock.gateway.inference.attachments.preparing import Attachments
+from penstock.gateway.inference.discovery import Discovery
 from penstock.gateway.inference.media_api import media_calls
 from penstock.gateway.inference.media_document import MEDIA_OPERATIONS
 from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, model_routes
@@ -45,10 +50,13 @@ from penstock.http.outbound import Outbound
 from penstock.http.routes import install_handlers
 from penstock.kit.clock import SystemClock
 from penstock.kit.crypto import SecretBox
+from penstock.panel.base import PanelServices, Part, Setting
+from penstock.panel.routes import panel_routes
 from penstock.providers.opening import open_provider_transport
 from penstock.providers.price_list import PriceList
 from penstock.providers.provider import Providers
 from penstock.settings import Settings
+from penstock.settings.variables import GROUPS, VARIABLES
 from penstock.storage.base import Storage
 from penstock.storage.doomed import DoomedBlobs
 from penstock.storage.drivers import open_storage
@@ -79,6 +87,8 @@ class Rooms:
     inference: Inference
     thoughts: SecretBox
     conversations: Conversations
+    actions: Actions
+    reviews: Reviews
     database: Database
     coordination: Coordination
     storage: Storage
@@ -154,6 +164,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             inference=inference,
             thoughts=thoughts_box(masters),
             conversations=conversations,
+            actions=Actions(inference=inference, moderation=None),
+            reviews=Reviews(inference=inference, moderation=None),
             database=database,
             coordination=coordination,
             storage=storage,
@@ -161,6 +173,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         works = (
             identity.watch,
             catalog.watch,
+            Discovery(catalog, providers).watch,
             conversations.watch,
             janitor.watch,
             partial(load_prices, catalog.current),
@@ -207,16 +220,20 @@ def _door(settings: Settings, rooms: Rooms) -> Door:
     router.include_router(
         editor_model_routes(identity, rooms.catalog, searches=settings.web.search_endpoint is not None)
     )
+    keep_alive_s, max_s, done_event = editor.keepalive_s, editor.stream_max_s, editor.done_event
     router.include_router(
         conversation_routes(
-            identity,
-            rooms.conversations,
-            keep_alive_s=editor.keepalive_s,
-            max_s=editor.stream_max_s,
-            done_event=editor.done_event,
+            identity, rooms.conversations, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event
         )
     )
+    router.include_router(
+        action_routes(identity, rooms.actions, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event)
+    )
+    router.include_router(
+        review_routes(identity, rooms.reviews, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event)
+    )
     router.include_router(model_routes(identity, rooms.catalog))
+    router.include_router(panel_routes(_panel(settings, rooms)))
     describe(router, {CHAT_PATH: CHAT_OPERATION, **MEDIA_OPERATIONS})
     return Door(
         calls=_calls(settings, rooms),
@@ -234,6 +251,29 @@ def _health_routes(rooms: Rooms) -> APIRouter:
 
     needed = {"database": rooms.database.ping, "coordination": rooms.coordination.ping, "storage": rooms.storage.ping}
     return health_routes(needed, detail)
+
+
+def _panel(settings: Settings, rooms: Rooms) -> PanelServices:
+    redis, panel = settings.redis, settings.panel
+    about = {one.name: (GROUPS[one.group], one.sentence) for one in VARIABLES}
+    return PanelServices(
+        identity=rooms.identity,
+        catalog=rooms.catalog,
+        providers=rooms.providers,
+        coordination=rooms.coordination,
+        clock=SystemClock(),
+        management_secret=settings.management_secret,
+        allowed=panel.allowed,
+        trusted_proxies=panel.trusted_proxies,
+        external_endpoint=panel.external_endpoint,
+        parts=(
+            Part("Database", settings.database.where(), rooms.database.ping),
+            Part("Coordination", redis.where() if redis else "in this process", rooms.coordination.ping),
+            Part("File storage", settings.storage.driver, rooms.storage.ping),
+        ),
+        settings=tuple(Setting(one.name, one.value, one.source, *about[one.name]) for one in settings.entries),
+        problems=settings.problems,
+    )
 
 
 def _calls(settings: Settings, rooms: Rooms) -> Mapping[str, ModelCall]:

@@ -119,6 +119,8 @@ class Upstream:
     host: str = "127.0.0.1"
     port: int = 0
     scheme: str = "http"
+    models: Sequence[str] | None = None
+    """What `/v1/models` lists; None: there is no such path."""
     title: str | None = "A short title"
     title_steps: Sequence[Step] = ()
     """Played for title calls instead of `title`."""
@@ -175,6 +177,8 @@ class Upstream:
         self.cancelled = 0
 
     def _steps_for(self, request: Received) -> Sequence[Step]:
+        if request.path == "/v1/models" and self.models is not None:
+            return (Status(200, {"object": "list", "data": [{"id": name} for name in self.models]}),)
         if request.path != "/v1/chat/completions":
             return (Status(404, {"error": {"message": "Not Found", "type": "invalid_request_error"}}),)
         if request.is_title_call:
@@ -221,7 +225,7 @@ class _Answering:
     def __init__(self, upstream: Upstream, request: Received, writer: asyncio.StreamWriter) -> None:
         self._upstream = upstream
         self._writer = writer
-        body = request.json
+        body = request.json if request.body else {}
         self._stream = bool(body.get("stream"))
         self._usage = bool((body.get("stream_options") or {}).get("include_usage"))
         self._model = body.get("model", "?")

@@ -11,6 +11,7 @@ from penstock.gateway.catalog.model_details import known_facts, read_facts, read
 from penstock.gateway.catalog.provider_types import DEMO
 from penstock.gateway.catalog.snapshot import Backend, ContextLimits, Model
 from penstock.providers.base import ProviderConfig
+from penstock.providers.facts import facts_of
 
 _TONES = ("casual", "direct", "friendly", "confident", "professional")
 
@@ -57,6 +58,19 @@ def demo_model(provider: ProviderConfig) -> Model:
         recommended=True,
         features=frozenset(FEATURES),
         backends=(Backend(provider, "penstock-demo"),),
+    )
+
+
+def discovered_model(provider: ProviderConfig, name: str) -> Model:
+    """A model that a provider lists, where MODELS says nothing (`spec/editor-api.md` W-35)."""
+    return Model(
+        slug=f"{provider.key}/{name}",
+        id=name,
+        provider_key=provider.key,
+        name=name,
+        description=f"Found at {provider.name or provider.key}.",
+        features=frozenset(FEATURES),
+        backends=(Backend(provider, name, facts_of(provider, name)),),
     )
 
 

@@ -1,13 +1,13 @@
 """From the two documents to a snapshot. What can be repaired is, with a warning; the rest is refused all at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from penstock.gateway.catalog.documents import Document, Refused, Source
 from penstock.gateway.catalog.fields import Notes
-from penstock.gateway.catalog.models import demo_model, read_models
+from penstock.gateway.catalog.models import demo_model, discovered_model, read_models
 from penstock.gateway.catalog.provider_types import DEMO
 from penstock.gateway.catalog.providers import demo_provider, read_providers
 from penstock.gateway.catalog.snapshot import Model, Problem, Snapshot
@@ -24,18 +24,30 @@ class CatalogOptions(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
-def load_catalog(options: CatalogOptions, version: int = 1) -> Snapshot:
+Discovered = Mapping[str, Sequence[str]]
+"""Names of models that providers list, by the key of the provider. They count while MODELS is not set."""
+
+
+def load_catalog(options: CatalogOptions, version: int = 1, discovered: Discovered | None = None) -> Snapshot:
     """Read the sources and make the snapshot. Raises Refused, with the problems of both documents."""
     problems: list[Problem] = []
     providers = _document(options.providers, problems)
     models = _document(options.models, problems)
     if problems:
         raise Refused(problems)
-    return read_catalog(providers, models, options.limits, strict=options.strict, version=version)
+    return read_catalog(
+        providers, models, options.limits, strict=options.strict, version=version, discovered=discovered
+    )
 
 
 def read_catalog(
-    providers: Document | None, models: Document | None, limits: Limits, *, strict: bool = False, version: int = 1
+    providers: Document | None,
+    models: Document | None,
+    limits: Limits,
+    *,
+    strict: bool = False,
+    version: int = 1,
+    discovered: Discovered | None = None,
 ) -> Snapshot:
     """Raises Refused. A model whose provider has no wire in this version stays visible, without a backend.
 
@@ -46,6 +58,8 @@ def read_catalog(
     about_models, found = _read_models(models, None if refused else configs, strict=strict)
     if models is None and providers is None:
         found = (demo_model(configs[DEMO]),)
+    elif models is None and discovered:
+        found = _discovered(configs, discovered)
     problems = [*about_providers.problems, *about_models.problems]
     if refused or about_models.refusals:
         raise Refused(problems)
@@ -57,6 +71,12 @@ def read_catalog(
         models=found,
         by_name=_names(found),
         problems=tuple(problems),
+    )
+
+
+def _discovered(configs: Mapping[str, ProviderConfig], discovered: Discovered) -> tuple[Model, ...]:
+    return tuple(
+        discovered_model(configs[key], name) for key, names in discovered.items() if key in configs for name in names
     )
 
 

@@ -1,7 +1,7 @@
 """The catalog that is in force. Watched files replace it whole; calls in flight keep the snapshot they began with."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Catalog:
         self.current = snapshot
         self._options = options
         self._callbacks: list[OnChange] = []
+        self._discovered: Mapping[str, Sequence[str]] = {}
         self._sources = tuple(one for one in (options.providers, options.models) if one is not None and one.path)
         # Nothing counts as applied yet: the files may have changed since the snapshot was made.
         self._applied: tuple[str | None, ...] = ()
@@ -51,6 +52,16 @@ class Catalog:
     def is_watched(self) -> bool:
         return bool(self._sources)
 
+    @property
+    def takes_discovered(self) -> bool:
+        """PROVIDERS is set and MODELS is not: what providers list is what there is."""
+        return self._options.models is None and self._options.providers is not None
+
+    async def offer(self, provider_key: str, names: Sequence[str]) -> None:
+        """These are the models that a provider lists."""
+        self._discovered = {**self._discovered, provider_key: tuple(names)}
+        await self.reload()
+
     async def watch(self, interval_s: float = 1.0) -> None:
         """Follow the files for ever, by content: links that are swapped and files that are replaced count alike."""
         while self.is_watched:
@@ -68,7 +79,7 @@ class Catalog:
         What says the same as before changes nothing and calls nobody.
         """
         try:
-            snapshot = await asyncio.to_thread(load_catalog, self._options, self.current.version + 1)
+            snapshot = await asyncio.to_thread(load_catalog, self._options, self.current.version + 1, self._discovered)
         except Refused as refused:
             log.error("the changed catalog is refused; the previous one goes on", problems=len(refused.problems))
             log_problems(refused.problems)

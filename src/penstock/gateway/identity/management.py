@@ -141,6 +141,11 @@ class Management:
             await Installation(tx).tenant(tenant_id)
             return [AccessKey.of(row) for row in await AccessKeyRepository(tx, tenant_id).all()]
 
+    async def active_access_keys(self) -> list[AccessKey]:
+        """Of all tenants, oldest first."""
+        async with self._database.reading() as tx:
+            return [AccessKey.of(row) for row in await Installation(tx).sealed_access_keys()]
+
     async def revoke_access_key(self, tenant_id: str, key_id: str) -> AccessKey:
         """Tokens signed with it are refused: here at once, elsewhere within a second. Raises AccessKeyNotFound."""
 

@@ -90,10 +90,10 @@ class Installation:
         return None if found is None else (found[0], found[1])
 
     async def sealed_access_keys(self) -> Sequence[AccessKeyRow]:
-        """The active ones of all tenants."""
+        """The active ones of all tenants, oldest first."""
         query = select(AccessKeyRow).join(TenantRow, TenantRow.id == AccessKeyRow.tenant_id)
         active = query.where(AccessKeyRow.revoked_at.is_(None), TenantRow.deleted_at.is_(None))
-        return (await self._tx.scalars(active)).all()
+        return (await self._tx.scalars(active.order_by(AccessKeyRow.created_at, AccessKeyRow.id))).all()
 
     async def api_key_hashes(self) -> Sequence[bytes]:
         """Of the active keys of all tenants."""

@@ -147,8 +147,9 @@ class Inference:
     ) -> Served[Output]:
         """Return when an answer has begun. Until then a failure moves on to the next candidate.
 
-        `found` are the candidates, where the caller has looked them up before. `record` says who was asked and how often, also when nobody answers, or the caller goes away meanwhile. Raises
-        what `routing.candidates` raises, and UpstreamError: that of the candidates' failures which says most.
+        `found` are the candidates, where the caller has looked them up before. `record` says who was asked and how
+        often, also when nobody answers, or the caller goes away meanwhile. Raises what `routing.candidates` raises, and
+        UpstreamError: that of the candidates' failures which says most.
         """
         started = time.perf_counter()
         attempts = Attempts()
