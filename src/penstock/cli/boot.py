@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from penstock import __version__
 from penstock.cli import identities
+from penstock.editor.moderation.options import described
 from penstock.kit.clock import iso
 from penstock.settings import Settings
 from penstock.settings.report import place
@@ -26,6 +27,7 @@ def report(settings: Settings, house: "House") -> None:
     _say(f"Providers: {providers}. Models: {models}.")
     if any(one.type == "demo" for one in snapshot.providers.values()):
         _say("PROVIDERS is not set: the built-in demo answers, with prepared text. Set it to use real models.", 40)
+    _say(described(settings.moderation, snapshot.providers.values()))
     for problem in (*settings.problems, *snapshot.problems, *identities.remarks(snapshot)):
         _say(f"{place(problem)}: {problem.message} {problem.fix}", _LEVELS[problem.severity])
     if not settings.allowed_origins:

@@ -48,11 +48,14 @@ class Endpoint:
         self._opening = asyncio.Lock()
         self._client: EndpointClient | None = None
 
-    async def ask(self, question: Mapping[str, Any]) -> Any:
-        """The answer's JSON; strings may hold lone surrogates. Raises EndpointFailed, also for a status but 2xx."""
+    async def ask(self, question: Mapping[str, Any], *, headers: Sequence[tuple[str, str]] = ()) -> Any:
+        """The answer's JSON; strings may hold lone surrogates. Raises EndpointFailed, also for a status but 2xx.
+
+        `headers` are those of this question, such as a credential.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
-                status, body = await (await self._opened()).post(msgspec.json.encode(question))
+                status, body = await (await self._opened()).post(msgspec.json.encode(question), headers)
         except TimeoutError as error:
             raise EndpointFailed(f"did not answer within {self._timeout_s:g} s", timed_out=True) from error
         if not 200 <= status < 300:

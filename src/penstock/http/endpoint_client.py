@@ -41,25 +41,27 @@ class EndpointClient:
         )
         return cls(session, url, max_bytes, proxy)
 
-    async def post(self, body: bytes) -> tuple[int, bytes]:
+    async def post(self, body: bytes, headers: Sequence[tuple[str, str]]) -> tuple[int, bytes]:
         """Status and body; the body is empty unless the status is a 2xx. Raises EndpointFailed.
 
         A question that met a kept connection just as it was closed is asked once more: it changes nothing there.
         """
         try:
             try:
-                return await self._post(body)
+                return await self._post(body, headers)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 if isinstance(error, aiohttp.ClientConnectorError):
                     raise
-            return await self._post(body)
+            return await self._post(body, headers)
         except TimeoutError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise EndpointFailed(_reason(error)) from error
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
-        async with self._session.post(self._url, data=body, proxy=self._proxy, allow_redirects=False) as response:
+    async def _post(self, body: bytes, headers: Sequence[tuple[str, str]]) -> tuple[int, bytes]:
+        async with self._session.post(
+            self._url, data=body, headers=list(headers), proxy=self._proxy, allow_redirects=False
+        ) as response:
             if not 200 <= response.status < 300:
                 return response.status, b""
             return response.status, await self._read(response)

@@ -1,8 +1,12 @@
 """Who screens what users send, as `MODERATION` says (`spec/editor-api.md` 10.6)."""
 
+from collections.abc import Iterable
+
 import msgspec
 
+from penstock.http.outbound import shown
 from penstock.kit.secret import Secret
+from penstock.providers.base import ProviderConfig
 
 OPENAI_URL = "https://api.openai.com/v1"
 OMNI = "omni-moderation-latest"
@@ -32,3 +36,18 @@ class ModerationOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     screening: OpenAIScreening | CustomScreening
     timeout_s: float = 15.0
+
+
+def described(options: ModerationOptions | None, providers: Iterable[ProviderConfig]) -> str:
+    """For the boot report: whether anything is screened, and where it is sent for that (W-32)."""
+    if options is None:
+        return "Moderation is off: nothing that users write is screened, or sent anywhere to be screened."
+    match options.screening:
+        case CustomScreening(url=url):
+            place = f"the service at {shown(url)}"
+        case OpenAIScreening(key=None, base_url=base_url, model=model):
+            lent = next((one for one in providers if one.type == "openai"), None)
+            place = f"{model} at {shown(lent.base_url if lent else base_url)}"
+        case OpenAIScreening(base_url=base_url, model=model):
+            place = f"{model} at {shown(base_url)}"
+    return f"Moderation is on: what users write, and the pictures they upload, is sent to {place} before any model."
