@@ -55,8 +55,8 @@ class Storage(Protocol):
 
         Until it returns a reader sees the old content, or none. When `content` raises, the store fails or the caller
         is cancelled, the old content stays and unfinished parts are removed; only a failure or a cancellation that
-        meets the very last step may leave the new content, whole. Of two at once one may fail, never both. `content` is read in the caller's task, and the
-        caller closes it. Raises ValueError for a key that is none.
+        meets the very last step may leave the new content, whole. Of two at once one may fail, never both. `content`
+        is read in the caller's task, and the caller closes it. Raises ValueError for a key that is none.
         """
 
     def open(self, key: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

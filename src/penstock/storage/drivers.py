@@ -21,7 +21,7 @@ async def open_storage(options: StorageOptions, database: Database) -> Storage:
 
         prepare(options)
         return Filesystem(options)
-    log.info("storage", where=options.where(), identity=identity_of(options))
+    log.info(f"Files are kept in {options.where()}.", identity=identity_of(options))
     if options.driver == "s3":
         from penstock.storage.s3 import open_s3
 
