@@ -8,10 +8,10 @@ from sqlalchemy import func, select
 from penstock.database.engine import Database
 from penstock.kit.ids import ulid
 from penstock.storage.base import StorageUnavailable
-from penstock.storage.database import PIECE_BYTES, DatabaseStorage
-from penstock.storage.tables import BlobPieceRow
+from penstock.storage.database import KEYS_AT_ONCE, PIECE_BYTES, DatabaseStorage
+from penstock.storage.tables import BlobPieceRow, BlobRow
 from tests.coordination.clock import MovableClock
-from tests.storage.stores import content_of, pieces
+from tests.storage.stores import content_of, listed, pieces
 
 DAY_S = 24 * 3600.0
 
@@ -53,6 +53,16 @@ async def test_a_content_with_a_missing_piece_is_never_short(database: Database)
         await tx.delete((await tx.scalars(select(BlobPieceRow).where(BlobPieceRow.position == 1))).one())
     with pytest.raises(StorageUnavailable):
         await content_of(storage, "f/t/1")
+
+
+async def test_more_keys_than_are_read_at_once_are_listed_once_each(database: Database) -> None:
+    storage = DatabaseStorage(database)
+    keys = [f"f/{number % 2}/{number:04}" for number in range(2 * KEYS_AT_ONCE + 1)]
+    async with database.transaction() as tx:
+        now = MovableClock().now()
+        tx.add_all(BlobRow(key=key, upload=ulid(), size_bytes=0, created_at=now) for key in keys)
+    assert await listed(storage) == sorted(keys)
+    assert await listed(storage, "f/1") == [key for key in keys if key.startswith("f/1/")]
 
 
 def _piece(upload: str, position: int, clock: MovableClock) -> BlobPieceRow:

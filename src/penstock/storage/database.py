@@ -20,7 +20,7 @@ from penstock.storage.tables import BlobPieceRow, BlobRow
 
 PIECE_BYTES = 512 * 1024
 _ATTEMPTS = 5
-_KEYS_AT_ONCE = 500
+KEYS_AT_ONCE = 500
 _UPLOADS_AT_ONCE = 100
 _DEAD_AFTER = timedelta(days=1)
 
@@ -64,7 +64,7 @@ class DatabaseStorage(Storage):
 
     async def keys(self, prefix: str = "") -> AsyncIterator[str]:
         begins = below(prefix)
-        wanted = select(BlobRow.key).order_by(BlobRow.key).limit(_KEYS_AT_ONCE)
+        wanted = select(BlobRow.key).order_by(BlobRow.key).limit(KEYS_AT_ONCE)
         if begins:
             wanted = wanted.where(BlobRow.key < begins[:-1] + chr(ord("/") + 1))
         last = begins
@@ -73,7 +73,7 @@ class DatabaseStorage(Storage):
                 found = list(await tx.scalars(wanted.where(BlobRow.key > last)))
             for key in found:
                 yield key
-            if len(found) < _KEYS_AT_ONCE:
+            if len(found) < KEYS_AT_ONCE:
                 return
             last = found[-1]
 
