@@ -25,7 +25,10 @@ class McpClientRow(Base):
 
 
 class McpConnectionRow(Base):
-    """The tokens of one user at one server, sealed. `expires_at` is the access token's."""
+    """One user at one server: tokens and authorizations that have begun, sealed (`oauth_records.Record`).
+
+    `expires_at` is the access token's, `connected_at` when the user first began to connect.
+    """
 
     __tablename__ = "mcp_connections"
 
