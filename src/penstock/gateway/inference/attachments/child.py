@@ -17,11 +17,12 @@ from penstock.gateway.inference.attachments.extracted import Extracted, Outcome,
 
 def main() -> None:
     kind, most_chars, memory_bytes, cpu_s = sys.argv[1], *map(int, sys.argv[2:5])
+    charset = sys.argv[5]
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     _limit(memory_bytes, cpu_s)
     try:
-        outcome = Outcome(extracted=_read(kind, sys.stdin.buffer.read(), most_chars))
+        outcome = Outcome(extracted=_read(kind, sys.stdin.buffer.read(), most_chars, charset))
     except Unreadable as error:
         outcome = Outcome(refused=Refused(error.reason, pages=error.pages))
     except (MemoryError, RecursionError):
@@ -54,7 +55,7 @@ def _was_full(memory_bytes: int) -> bool:
     return False
 
 
-def _read(kind: str, data: bytes, most_chars: int) -> Extracted:
+def _read(kind: str, data: bytes, most_chars: int, charset: str) -> Extracted:
     match kind:
         case "pdf":
             from penstock.gateway.inference.attachments.pdf_text import read_pdf
@@ -68,6 +69,14 @@ def _read(kind: str, data: bytes, most_chars: int) -> Extracted:
             from penstock.gateway.inference.attachments.html_text import read_html
 
             return read_html(data, most_chars)
+        case "page":
+            from penstock.gateway.inference.attachments.page_text import read_page
+
+            return read_page(data, charset, most_chars)
+        case "whole page":
+            from penstock.gateway.inference.attachments.page_text import read_whole_page
+
+            return read_whole_page(data, charset, most_chars)
         case _:
             raise Unreadable("unknown")
 

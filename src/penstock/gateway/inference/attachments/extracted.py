@@ -26,10 +26,14 @@ WHY: Mapping[str, tuple[str, str]] = {
 
 
 class Extracted(msgspec.Struct, frozen=True, kw_only=True):
-    """`pages` counts pages, slides or sheets. `empty_pages` of them hold no text. `is_cut`: there was more text."""
+    """`pages` counts pages, slides or sheets. `empty_pages` of them hold no text. `is_cut`: there was more text.
+
+    `title` is that of a web page.
+    """
 
     text: str
     kind: str
+    title: str | None = None
     pages: int | None = None
     empty_pages: int = 0
     is_cut: bool = False

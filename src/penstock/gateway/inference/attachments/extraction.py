@@ -7,11 +7,12 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -21,8 +22,13 @@ from penstock.gateway.inference.attachments.extracted import Extracted, Outcome,
 from penstock.gateway.inference.attachments.kinds import Kind, kind_of
 from penstock.gateway.inference.attachments.plain_text import decoded
 
+Reading = Kind | Literal["page", "whole page"]
+_Key = tuple[bytes, str]
+"""Digest of the content, and as what it was read."""
+
 _CHILD = "penstock.gateway.inference.attachments.child"
 _AT_ONCE_BYTES = 64 * 1024
+_CHARSET = re.compile(r"[a-zA-Z0-9_.:-]{1,40}")
 _outcome = msgspec.json.Decoder(Outcome)
 
 
@@ -40,6 +46,8 @@ class ReadingLimits(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 1024 * 1024 * 1024
     """Of the reading process, all of its address space."""
     cpu_s: int = 20
+    page_cpu_s: int = 8
+    """Of looking for the readable part of a web page; after it the page is read as a whole."""
     within_s: float = 30.0
     place_within_s: float = 30.0
     """How long a file waits for others to be read."""
@@ -56,7 +64,7 @@ class Extraction:
         self._limits = limits or ReadingLimits()
         self._places = asyncio.Semaphore(self._limits.at_a_time)
         self._waiting = 0
-        self._kept: OrderedDict[tuple[bytes, Kind], Extracted | Refused] = OrderedDict()
+        self._kept: OrderedDict[_Key, Extracted | Refused] = OrderedDict()
         self._kept_chars = 0
         self.processes_started = 0
 
@@ -69,17 +77,37 @@ class Extraction:
         if len(data) > self._limits.file_bytes:
             raise Unreadable("too_large")
         key = (await _digest(data), kind)
-        found = self._kept.get(key)
+        found = self._remembered(key)
         if found is None:
             found = _plain(data, self._limits.text_chars) if kind == "text" else await self._in_process(kind, data)
             self._keep(key, found)
-        else:
+        return _given(found)
+
+    async def extract_page(self, data: bytes, *, charset: str = "") -> Extracted:
+        """What a reader of a web page wants, as Markdown, with its title. Raises Unreadable, ReadingBusy.
+
+        `charset` is what came with the bytes, and counts before what the page says of itself. A page that resists is
+        read as a whole, with its menus.
+        """
+        if len(data) > self._limits.file_bytes:
+            raise Unreadable("too_large")
+        stated = charset if _CHARSET.fullmatch(charset) else ""
+        key = (await _digest(data), f"page {stated}")
+        found = self._remembered(key)
+        if found is None:
+            found = await self._in_process("page", data, stated)
+            if isinstance(found, Refused) and found.reason != "no_text":
+                found = await self._in_process("whole page", data, stated)
+            self._keep(key, found)
+        return _given(found)
+
+    def _remembered(self, key: _Key) -> Extracted | Refused | None:
+        found = self._kept.get(key)
+        if found is not None:
             self._kept.move_to_end(key)
-        if isinstance(found, Refused):
-            raise Unreadable(found.reason, found.pages)
         return found
 
-    def _keep(self, key: tuple[bytes, Kind], found: Extracted | Refused) -> None:
+    def _keep(self, key: _Key, found: Extracted | Refused) -> None:
         if (isinstance(found, Refused) and found.is_for_now) or key in self._kept:
             return
         self._kept[key] = found
@@ -88,14 +116,14 @@ class Extraction:
             _, oldest = self._kept.popitem(last=False)
             self._kept_chars -= _size(oldest)
 
-    async def _in_process(self, kind: Kind, data: bytes) -> Extracted | Refused:
+    async def _in_process(self, kind: Reading, data: bytes, charset: str = "") -> Extracted | Refused:
         if self._waiting >= self._limits.waiting:
             raise _busy()
         self._waiting += 1
         try:
             await self._take_place()
             try:
-                return await self._read(kind, data)
+                return await self._read(kind, data, charset)
             finally:
                 self._places.release()
         finally:
@@ -108,10 +136,10 @@ class Extraction:
         except TimeoutError as error:
             raise _busy() from error
 
-    async def _read(self, kind: Kind, data: bytes) -> Extracted | Refused:
+    async def _read(self, kind: Reading, data: bytes, charset: str) -> Extracted | Refused:
         limits = self._limits
         self.processes_started += 1
-        process = await _started(kind, limits)
+        process = await _started(kind, limits, charset)
         try:
             async with asyncio.timeout(limits.within_s):
                 answer = await _exchange(process, data, most_bytes=limits.text_chars * 6 + 4096)
@@ -123,12 +151,12 @@ class Extraction:
         return _understood(answer, status)
 
 
-async def _started(kind: Kind, limits: ReadingLimits) -> asyncio.subprocess.Process:
+async def _started(kind: Reading, limits: ReadingLimits, charset: str) -> asyncio.subprocess.Process:
     """Raises ReadingBusy when the machine has no room for another process."""
     try:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", _CHILD),
-            *(kind, str(limits.text_chars), str(limits.memory_bytes), str(limits.cpu_s)),
+            *(kind, str(limits.text_chars), str(limits.memory_bytes), str(_cpu_s(kind, limits)), charset),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
@@ -137,6 +165,10 @@ async def _started(kind: Kind, limits: ReadingLimits) -> asyncio.subprocess.Proc
         )
     except OSError as error:
         raise _busy() from error
+
+
+def _cpu_s(kind: Reading, limits: ReadingLimits) -> int:
+    return min(limits.cpu_s, limits.page_cpu_s) if kind == "page" else limits.cpu_s
 
 
 def _busy() -> ReadingBusy:
@@ -182,6 +214,13 @@ def _reason_of(status: int) -> Reason:
     if status == -signal.SIGXCPU:
         return "too_slow"
     return "too_large" if status == -signal.SIGKILL else "broken"
+
+
+def _given(found: Extracted | Refused) -> Extracted:
+    """Raises Unreadable."""
+    if isinstance(found, Refused):
+        raise Unreadable(found.reason, found.pages)
+    return found
 
 
 def _without_reading(kind: Kind) -> Reason | None:

@@ -17,16 +17,29 @@ _BLOCKS = frozenset(
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 
 
+_MOST_TITLE_CHARS = 300
+
+
 def read_html(data: bytes, most_chars: int) -> Extracted:
+    """Raises Unreadable."""
+    return read_html_text(decoded(data), most_chars)
+
+
+def read_html_text(page: str, most_chars: int) -> Extracted:
     """Raises Unreadable."""
     reader = _Reader(most_chars)
     with contextlib.suppress(_Full):
-        reader.feed(decoded(data))
+        reader.feed(page)
         reader.close()
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]*\n[ \t]*", "\n", reader.pieces.text()))
     if not text:
         raise Unreadable("no_text")
-    return Extracted(text=text, kind="HTML", is_cut=reader.pieces.is_full)
+    return Extracted(text=text, kind="HTML", title=reader.title, is_cut=reader.pieces.is_full)
+
+
+def title_of(text: str) -> str | None:
+    """On one line; None when it is empty."""
+    return " ".join(text.split())[:_MOST_TITLE_CHARS] or None
 
 
 class _Full(Exception):
@@ -37,6 +50,7 @@ class _Reader(HTMLParser):
     def __init__(self, most_chars: int) -> None:
         super().__init__(convert_charrefs=True)
         self.pieces = Pieces(most_chars)
+        self.title: str | None = None
         self._hidden: str | None = None
         self._deep = 0
         self._is_title = False
@@ -73,6 +87,7 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._is_title and data.strip():
+            self.title = self.title or title_of(data)
             self.pieces.add(f"# {' '.join(data.split())}\n\n")
         elif self._hidden is None and not self.pieces.is_full:
             self.pieces.add(re.sub(r"\s+", " ", data))
