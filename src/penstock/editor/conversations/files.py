@@ -97,6 +97,8 @@ class Files:
                 "Ask for a model that does, or attach a text.",
             )
         read = await self._reader.read(upload.content, found, upload.name, is_pdf_read=reads_pdfs(models))
+        if read.pages:
+            await self._check_room(caller, conversation_id, limits, size_bytes, read.pages)
         if found.kind is None and self._moderation is not None:
             await self._moderation.check_image(found.mime, upload.content)
         return await self._keep(caller, (conversation_id, row_id), _row(upload, found, read), upload.content, limits)
@@ -131,12 +133,14 @@ class Files:
 
         await changed(self._database, step)
 
-    async def _check_room(self, caller: Caller, conversation_id: str, limits: ContextLimits, size_bytes: int) -> str:
-        """Before any work is done for the file; `_keep` has the last word. The conversation's `row_id`."""
+    async def _check_room(
+        self, caller: Caller, conversation_id: str, limits: ContextLimits, size_bytes: int, pages: int | None = None
+    ) -> str:
+        """Before work is done for the file; `_keep` has the last word. The conversation's `row_id`."""
         async with self._database.reading() as tx:
             conversation = await ConversationRepository(tx, caller).get(conversation_id)
             totals = await AttachmentRepository(tx, conversation.row_id).totals()
-        check_totals(limits, totals, size_bytes, None)
+        check_totals(limits, totals, size_bytes, pages)
         return conversation.row_id
 
     async def _keep(

@@ -7,8 +7,9 @@ twice does no harm: the lease only saves work. Bytes in storage go after the row
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Select, delete, select
@@ -115,9 +116,12 @@ class Janitor:
     async def remove_unused(self) -> None:
         """What was attached and no message refers to, after a day (`spec/editor-api.md` 17.6)."""
         before = self._clock.now() - UNUSED_FOR
-        await self._remove_unused(DocumentRow, before)
-        await self._remove_unused(FileRow, before)
-        await self._remove_unused(WebResourceRow, before)
+        async for row_id, ids in self._unused(DocumentRow, before):
+            await self._in_conversation(row_id, partial(_remove_documents, ids))
+        async for row_id, ids in self._unused(FileRow, before):
+            await self._in_conversation(row_id, partial(self._remove_files, ids))
+        async for row_id, ids in self._unused(WebResourceRow, before):
+            await self._in_conversation(row_id, partial(_remove_web_resources, ids))
 
     async def remove_old(self) -> None:
         """Conversations that nobody has written or opened for so long."""
@@ -149,31 +153,33 @@ class Janitor:
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    async def _remove_unused(self, kind: type[Row], before: datetime) -> None:
+    async def _unused(self, kind: type[Row], before: datetime) -> AsyncIterator[tuple[str, list[str]]]:
+        """Ids, conversation by conversation. Whoever takes them removes them before taking more."""
         query = select(kind.id, kind.conversation_row_id).where(kind.used_at.is_(None), kind.created_at < before)
         while True:
             async with self._database.reading() as tx:
-                found = (await tx.execute(query.order_by(kind.created_at).limit(_BATCH))).tuples().all()
+                found = (await tx.execute(query.order_by(kind.created_at).limit(_BATCH))).all()
             by_conversation: dict[str, list[str]] = defaultdict(list)
             for attachment_id, row_id in found:
                 by_conversation[row_id].append(attachment_id)
             for row_id, ids in by_conversation.items():
-                await self._remove_from(kind, row_id, ids)
+                yield row_id, ids
             if len(found) < _BATCH:
                 return
 
-    async def _remove_from(self, kind: type[Row], row_id: str, ids: Sequence[str]) -> None:
+    async def _in_conversation(self, row_id: str, remove: Callable[[Transaction, str], Awaitable[None]]) -> None:
+        """Nothing happens when the conversation is gone."""
+
         async def step(tx: Transaction) -> None:
-            if not await _lock(tx, row_id):
-                return
-            attached = AttachmentRepository(tx, row_id)
-            if kind is FileRow:
-                await self._doomed.doom(tx, await attached.unused_blob_keys(ids), self._clock.now())
-            await attached.delete_unused(kind, ids)
-            if kind is DocumentRow:
-                await attached.forget_contents()
+            if await _lock(tx, row_id):
+                await remove(tx, row_id)
 
         await changed(self._database, step)
+
+    async def _remove_files(self, ids: Sequence[str], tx: Transaction, row_id: str) -> None:
+        attached = AttachmentRepository(tx, row_id)
+        await self._doomed.doom(tx, await attached.unused_blob_keys(ids), self._clock.now())
+        await attached.delete_unused(FileRow, ids)
 
     async def _remove_conversations(self, wanted: Select[Any]) -> None:
         """Those that `wanted` selects, and still selects when they are locked."""
@@ -181,21 +187,28 @@ class Janitor:
             async with self._database.reading() as tx:
                 row_ids = list(await tx.scalars(wanted.limit(_BATCH)))
             for row_id in row_ids:
-                await self._remove_conversation(wanted, row_id)
+                await self._in_conversation(row_id, partial(self._remove_conversation, wanted))
             if len(row_ids) < _BATCH:
                 return
 
-    async def _remove_conversation(self, wanted: Select[Any], row_id: str) -> None:
-        async def step(tx: Transaction) -> None:
-            is_wanted = await _lock(tx, row_id) and await tx.scalar(wanted.where(ConversationRow.row_id == row_id))
-            if is_wanted:
-                await doom_files(tx, self._doomed, row_id, self._clock.now())
-                await tx.execute(
-                    delete(ConversationRow).where(ConversationRow.row_id == row_id),
-                    execution_options={"synchronize_session": False},
-                )
+    async def _remove_conversation(self, wanted: Select[Any], tx: Transaction, row_id: str) -> None:
+        if await tx.scalar(wanted.where(ConversationRow.row_id == row_id)) is None:
+            return
+        await doom_files(tx, self._doomed, row_id, self._clock.now())
+        await tx.execute(
+            delete(ConversationRow).where(ConversationRow.row_id == row_id),
+            execution_options={"synchronize_session": False},
+        )
 
-        await changed(self._database, step)
+
+async def _remove_documents(ids: Sequence[str], tx: Transaction, row_id: str) -> None:
+    attached = AttachmentRepository(tx, row_id)
+    await attached.delete_unused(DocumentRow, ids)
+    await attached.forget_contents()
+
+
+async def _remove_web_resources(ids: Sequence[str], tx: Transaction, row_id: str) -> None:
+    await AttachmentRepository(tx, row_id).delete_unused(WebResourceRow, ids)
 
 
 async def _lock(tx: Transaction, row_id: str) -> bool:

@@ -1,0 +1,239 @@
+"""What nobody needs any more goes away by itself, and nothing else does. On every database."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from penstock.coordination.base import CoordinationUnavailable, Lease
+from penstock.database.failures import BrokenReference
+from penstock.editor.conversations.attached import AttachmentRepository, doom_files
+from penstock.editor.conversations.attachment_errors import AttachmentNotFound
+from penstock.editor.conversations.attachment_schemas import NewDocument, NewWebResource
+from penstock.editor.conversations.repository import ConversationRepository
+from penstock.editor.conversations.tables import (
+    ConversationRow,
+    DocumentContentRow,
+    DocumentRow,
+    FileRow,
+    WebResourceRow,
+)
+from penstock.gateway.identity.caller import TenantId
+from penstock.gateway.identity.tables import TenantRow, UserRow
+from penstock.storage.tables import DoomedBlobRow
+from tests.editor.attaching import ANN, Attaching, Page
+from tests.editor.attaching import attaching as attaching
+from tests.editor.conftest import caller
+
+DAY = timedelta(days=1)
+BOB = caller("bob")
+ZOE = caller("zoe", "other")
+
+
+def document(content: str) -> NewDocument:
+    return NewDocument(content=content)
+
+
+async def with_everything(attaching: Attaching) -> tuple[str, str, str, str]:
+    """A conversation with one of each; its row and their ids."""
+    row_id = await attaching.conversation()
+    attaching.shelf.pages["http://a/"] = Page("text")
+    (made,) = await attaching.documents.add(ANN, "c", [document("<p>")])
+    file = await attaching.add_file()
+    page = await attaching.web.add(ANN, "c", NewWebResource(url="http://a/"))
+    return row_id, made, file, page
+
+
+async def counts(attaching: Attaching) -> list[int]:
+    return [await attaching.count(one) for one in (DocumentRow, DocumentContentRow, FileRow, WebResourceRow)]
+
+
+async def test_what_no_message_refers_to_goes_after_a_day(attaching: Attaching) -> None:
+    await with_everything(attaching)
+    janitor = attaching.janitor()
+    attaching.clock.later = DAY - timedelta(minutes=1)
+    assert await janitor.turn()
+    assert await counts(attaching) == [1, 1, 1, 1]
+    attaching.clock.later = DAY + timedelta(minutes=1)
+    assert await janitor.turn()
+    assert await counts(attaching) == [0, 0, 0, 0]
+    assert await attaching.stored() == []
+    assert await attaching.count(DoomedBlobRow) == 0
+    assert await attaching.count(ConversationRow) == 1
+
+
+async def test_what_a_message_refers_to_stays_with_its_content(attaching: Attaching) -> None:
+    row_id, made, file, page = await with_everything(attaching)
+    await attaching.documents.add(ANN, "c", [document("<p>"), document("<div>")])
+    await attaching.use(row_id, documents=[made], files=[file], web_resources=[page])
+    attaching.clock.later = 2 * DAY
+    await attaching.janitor().turn()
+    assert await counts(attaching) == [1, 1, 1, 1]
+    assert len(await attaching.stored()) == 1
+    ((_, content),) = await attaching.documents.get(ANN, "c", [made])
+    assert content == "<p>"
+
+
+async def test_many_unused_things_go_in_one_turn(attaching: Attaching) -> None:
+    for number in range(3):
+        await attaching.conversation(f"c{number}")
+        await attaching.documents.add(ANN, f"c{number}", [document(str(one)) for one in range(90)])
+    attaching.clock.later = 2 * DAY
+    await attaching.janitor().turn()
+    assert await counts(attaching) == [0, 0, 0, 0]
+
+
+async def test_conversations_go_when_nobody_has_touched_them_for_so_long(attaching: Attaching) -> None:
+    row_id, made, file, page = await with_everything(attaching)
+    await attaching.use(row_id, documents=[made], files=[file], web_resources=[page])
+    visited = await attaching.conversation("visited")
+    janitor = attaching.janitor(retention_days=30)
+    attaching.clock.later = 31 * DAY
+    async with attaching.database.transaction() as tx:
+        now = attaching.clock.now()
+        await tx.execute(
+            update(ConversationRow).where(ConversationRow.row_id == visited).values(last_visited_at=now - DAY)
+        )
+    await attaching.janitor().turn()
+    assert await attaching.count(ConversationRow) == 2
+    await janitor.turn()
+    async with attaching.database.reading() as tx:
+        assert list(await tx.scalars(select(ConversationRow.id))) == ["visited"]
+    assert await counts(attaching) == [0, 0, 0, 0]
+    assert await attaching.stored() == []
+
+
+async def test_deleting_a_conversation_dooms_its_files_or_nothing_happens(attaching: Attaching) -> None:
+    row_id, *_ = await with_everything(attaching)
+
+    async def remove() -> None:
+        async with attaching.database.transaction() as tx:
+            await doom_files(tx, attaching.doomed, row_id, attaching.clock.now())
+            await ConversationRepository(tx, ANN).delete(row_id)
+            if await tx.scalar(select(ConversationRow.row_id)) is not None or is_failing:
+                raise RuntimeError("the process ends")
+
+    is_failing = True
+    with pytest.raises(RuntimeError):
+        await remove()
+    assert await counts(attaching) == [1, 1, 1, 1]
+    assert await attaching.count(DoomedBlobRow) == 0
+    is_failing = False
+    await remove()
+    assert await counts(attaching) == [0, 0, 0, 0]
+    assert await attaching.count(DoomedBlobRow) == 1
+    await attaching.janitor().turn()
+    assert await attaching.stored() == []
+
+
+class Tenants:
+    """One deleted tenant, with rows as long as it is not forgotten."""
+
+    def __init__(self, attaching: Attaching, tenant_id: str) -> None:
+        self._database = attaching.database
+        self._tenant_id = TenantId(tenant_id)
+
+    async def deleted_tenants(self) -> Sequence[TenantId]:
+        async with self._database.reading() as tx:
+            return [self._tenant_id] if await tx.get(TenantRow, self._tenant_id) else []
+
+    async def forget_tenant(self, tenant_id: str) -> None:
+        async with self._database.transaction() as tx:
+            await tx.execute(delete(UserRow).where(UserRow.tenant_id == tenant_id))
+            await tx.execute(delete(TenantRow).where(TenantRow.id == tenant_id))
+
+
+async def test_a_deleted_tenant_leaves_nothing_behind(attaching: Attaching) -> None:
+    await with_everything(attaching)
+    for number in range(3):
+        await attaching.conversation(f"z{number}", ZOE)
+        await attaching.add_file(to=f"z{number}", of=ZOE)
+    told: list[str] = []
+
+    async def other(tenant_id: TenantId) -> None:
+        told.append(tenant_id)
+
+    tenants = Tenants(attaching, "other")
+    await attaching.janitor(tenants=tenants, others=[other]).turn()
+    assert await tenants.deleted_tenants() == []
+    assert told == ["other"]
+    assert await counts(attaching) == [1, 1, 1, 1]
+    assert await attaching.count(ConversationRow) == 1
+    assert len(await attaching.stored()) == 1
+
+
+class Stubborn(Tenants):
+    async def forget_tenant(self, tenant_id: str) -> None:
+        raise BrokenReference("Another room has rows of it.")
+
+
+async def test_a_tenant_that_cannot_be_forgotten_yet_holds_nothing_else_up(attaching: Attaching) -> None:
+    await attaching.conversation("z", ZOE)
+    await attaching.add_file(to="z", of=ZOE)
+    tenants = Stubborn(attaching, "other")
+    assert await attaching.janitor(tenants=tenants).turn()
+    assert await attaching.count(ConversationRow) == 0
+    assert await attaching.stored() == []
+    assert await tenants.deleted_tenants() == ["other"]
+
+
+async def test_one_replica_cleans_at_a_time(attaching: Attaching) -> None:
+    await with_everything(attaching)
+    attaching.clock.later = 2 * DAY
+    lease = await attaching.coordination.leases.acquire("janitor", 60)
+    assert lease is not None
+    assert not await attaching.janitor().turn()
+    assert await counts(attaching) == [1, 1, 1, 1]
+    await attaching.coordination.leases.release(lease)
+    assert await attaching.janitor().turn()
+    assert await attaching.janitor().turn()
+    assert await counts(attaching) == [0, 0, 0, 0]
+
+
+class Away:
+    """Coordination that cannot be reached, or is lost at the first renewal."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        self._at_once = at_once
+
+    async def acquire(self, key: str, ttl_s: float, holder: bytes = b"") -> Lease | None:
+        if self._at_once:
+            raise CoordinationUnavailable("away")
+        return Lease(key, "token", 1)
+
+    async def renew(self, lease: Lease, ttl_s: float) -> bool:
+        return False
+
+    async def release(self, lease: Lease) -> bool:
+        raise CoordinationUnavailable("away")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_without_a_lease_nothing_is_cleaned_and_nothing_fails(attaching: Attaching, at_once: bool) -> None:
+    await with_everything(attaching)
+    attaching.clock.later = 2 * DAY
+    assert await attaching.janitor(leases=Away(at_once=at_once)).turn() is not at_once
+    assert await counts(attaching) == [1, 1, 1, 1]
+
+
+async def test_cleaning_and_using_meet_without_harm(attaching: Attaching) -> None:
+    """What is used while it is being collected is either there for the message, or said not to be."""
+    row_id = await attaching.conversation()
+    ids = await attaching.documents.add(ANN, "c", [document(str(number % 5)) for number in range(40)])
+    attaching.clock.later = 2 * DAY
+
+    async def use(document_id: str) -> bool:
+        try:
+            async with attaching.database.transaction() as tx:
+                await ConversationRepository(tx, ANN).get("c", to_change=True)
+                await AttachmentRepository(tx, row_id).mark_used(attaching.clock.now(), documents=[document_id])
+        except AttachmentNotFound:
+            return False
+        return True
+
+    *used, _ = await asyncio.gather(*map(use, ids), attaching.janitor().turn())
+    left = [one for one, was_used in zip(ids, used, strict=True) if was_used]
+    found = await attaching.documents.get(ANN, "c", left) if left else []
+    assert len(found) == len(left) == await attaching.count(DocumentRow)
