@@ -22,9 +22,12 @@ from penstock.editor.conversations.api import conversation_routes
 from penstock.editor.conversations.composing import Composing
 from penstock.editor.conversations.janitor import Janitor
 from penstock.editor.conversations.service import ConversationOptions, Conversations
+from penstock.editor.mcp.service import Mcp
 from penstock.editor.models import model_routes as editor_model_routes
+from penstock.editor.moderation.service import Moderation
 from penstock.editor.reviews.api import review_routes
 from penstock.editor.reviews.service import Reviews
+from penstock.editor.web.search import WebSearch
 from penstock.errors import Conflict
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.catalog.snapshot import Snapshot
@@ -56,6 +59,7 @@ from penstock.providers.opening import open_provider_transport
 from penstock.providers.price_list import PriceList
 from penstock.providers.provider import Providers
 from penstock.settings import Settings
+from penstock.settings.options import WebOptions
 from penstock.settings.variables import GROUPS, VARIABLES
 from penstock.storage.base import Storage
 from penstock.storage.doomed import DoomedBlobs
@@ -137,6 +141,19 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         catalog.on_change(lambda snapshot: providers.keep_only(snapshot.providers.values()))
         catalog.on_change(load_prices)
         leases = FallbackLeases(coordination.leases, SqlLeases(database))
+        search = _web_search(settings.web)
+        if search is not None:
+            stack.push_async_callback(search.aclose)
+        moderation = _moderation(settings, catalog, stack)
+        mcp = Mcp(
+            settings.mcp_servers,
+            database=database,
+            leases=leases,
+            box=SecretBox(tuple(master.encode() for master in masters), "mcp connections"),
+            outbound=outbound,
+            clock=clock,
+        )
+        stack.push_async_callback(mcp.aclose)
         doomed = DoomedBlobs(database, storage, clock)
         conversations = Conversations(
             database=database,
@@ -144,9 +161,9 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             inference=inference,
             leases=leases,
             broadcast=coordination.broadcast,
-            composing=Composing(inference, storage, None, None),
+            composing=Composing(inference, storage, search, mcp if settings.mcp_servers else None),
             doomed=doomed,
-            moderation=None,
+            moderation=moderation,
             options=ConversationOptions(
                 lock_wait_s=settings.editor.lock_wait_s,
                 searches=settings.web.search_endpoint is not None,
@@ -164,8 +181,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             inference=inference,
             thoughts=thoughts_box(masters),
             conversations=conversations,
-            actions=Actions(inference=inference, moderation=None),
-            reviews=Reviews(inference=inference, moderation=None),
+            actions=Actions(inference=inference, moderation=moderation),
+            reviews=Reviews(inference=inference, moderation=moderation),
             database=database,
             coordination=coordination,
             storage=storage,
@@ -176,10 +193,25 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             Discovery(catalog, providers).watch,
             conversations.watch,
             janitor.watch,
+            mcp.watch,
             partial(load_prices, catalog.current),
         )
         await stack.enter_async_context(_background(*works))
         yield House(_door(settings, rooms), identity, catalog, database, coordination)
+
+
+def _web_search(web: WebOptions) -> WebSearch | None:
+    if web.search_endpoint is None:
+        return None
+    return WebSearch(web.search_endpoint, headers=web.search_headers, timeout_s=web.search_timeout_s)
+
+
+def _moderation(settings: Settings, catalog: Catalog, stack: AsyncExitStack) -> Moderation | None:
+    if settings.moderation is None:
+        return None
+    moderation = Moderation(settings.moderation, lambda: catalog.current.providers.values())
+    stack.push_async_callback(moderation.aclose)
+    return moderation
 
 
 async def _declare(identity: Identity, tenants: Iterable[DeclaredTenant]) -> None:

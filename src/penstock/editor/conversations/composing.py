@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,6 +15,7 @@ from penstock.editor.conversations.tables import FileRow, WebResourceRow
 from penstock.editor.conversations.tools import Tools
 from penstock.editor.edits.document import SentDocument
 from penstock.editor.edits.instructions import edit_instructions
+from penstock.editor.mcp.service import Mcp
 from penstock.editor.mcp.toolbox import Toolbox, ToolContext
 from penstock.editor.web.search import WebSearch
 from penstock.gateway.identity.caller import Caller
@@ -23,9 +23,6 @@ from penstock.gateway.inference.service import Inference
 from penstock.kit.ids import short_id
 from penstock.providers.base import Message, Part, Text
 from penstock.storage.base import Storage
-
-if TYPE_CHECKING:
-    from penstock.editor.mcp.service import Mcp
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -39,7 +36,7 @@ class Before(msgspec.Struct, frozen=True):
 class Composing:
     """`search` and `mcp` None: there is no such thing here."""
 
-    def __init__(self, inference: Inference, storage: Storage, search: WebSearch | None, mcp: "Mcp | None") -> None:
+    def __init__(self, inference: Inference, storage: Storage, search: WebSearch | None, mcp: Mcp | None) -> None:
         self._inference = inference
         self._storage = storage
         self._search = search

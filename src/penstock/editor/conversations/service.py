@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -33,6 +33,7 @@ from penstock.editor.conversations.schemas import (
 from penstock.editor.conversations.tables import COMPLETE, WRITING, ConversationRow, MessageRow
 from penstock.editor.conversations.titles import Titles
 from penstock.editor.conversations.turns import Turn
+from penstock.editor.moderation.service import Moderation
 from penstock.errors import PenstockError
 from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.caller import Caller
@@ -41,11 +42,8 @@ from penstock.http.answers import Event
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id, ulid
 from penstock.kit.tasks import to_the_end
+from penstock.storage.doomed import DoomedBlobs
 from penstock.telemetry.logs import log
-
-if TYPE_CHECKING:
-    from penstock.editor.moderation.service import Moderation
-    from penstock.storage.doomed import DoomedBlobs
 
 READ: Final = "ai:conversations:read"
 WRITE: Final = ("ai:conversations:write", "ai:conversations:create")
@@ -82,8 +80,8 @@ class Conversations:
         leases: Leases,
         broadcast: Broadcast,
         composing: Composing,
-        doomed: "DoomedBlobs",
-        moderation: "Moderation | None",
+        doomed: DoomedBlobs,
+        moderation: Moderation | None,
         options: ConversationOptions,
         clock: Clock | None = None,
     ) -> None:
