@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import socket
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -24,7 +25,7 @@ from penstock.storage.base import Storage, StorageUnreachable
 from penstock.storage.tables import DoomedBlobRow
 from tests.editor.attaching import ANN, SMALL, Attaching, jpeg, png
 from tests.editor.attaching import attaching as attaching
-from tests.editor.conftest import Editor, Tenant, caller
+from tests.editor.conftest import Editor, Tenant, caller, eventually
 from tests.fakes.editor_client import EditorClient, Refused
 from tests.fakes.openai_upstream import running_upstream
 from tests.gateway.inference.files import DOCX, PDF, docx, encrypted_pdf, pdf, pptx, xlsx, zipped
@@ -271,6 +272,17 @@ def test_a_form_without_a_whole_file_is_refused(editor: EditorClient, headers: d
     answer = editor._http.post(f"/v1/conversations/{conversation}/files", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid-request-data"), answer.text
     assert "multipart/form-data" in answer.json()["action"]
+
+
+def test_an_upload_that_the_user_takes_back_leaves_nothing(service: Service, editor: EditorClient) -> None:
+    conversation = editor.create()
+    path = f"/v1/conversations/{conversation}/files"
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Length: 1000000"]
+    lines += [f"{name}: {value}" for name, value in {**editor._http.headers, **_FORM}.items() if ":" not in name]
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + _PART)
+    eventually(lambda: any(one.get("path") == path and one.get("outcome") == "client-abort" for one in service.logs))
+    assert files_of(editor, conversation) == []
 
 
 def test_t_34_files_of_others_are_not_there(editors: Editor, editor: EditorClient, other_tenant: Tenant) -> None:

@@ -1,8 +1,10 @@
 """What nobody needs any more goes away by itself, and nothing else does. On every database."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -190,6 +192,17 @@ async def test_one_replica_cleans_at_a_time(attaching: Attaching) -> None:
     assert await attaching.janitor().turn()
     assert await attaching.janitor().turn()
     assert await counts(attaching) == [0, 0, 0, 0]
+
+
+async def test_storage_is_asked_to_tidy_up_but_not_every_time(attaching: Attaching, tmp_path: Path) -> None:
+    draft = tmp_path / "files" / "conversations" / "key#1"
+    janitor = attaching.janitor(storage=attaching.storage)
+    for is_left in (False, True):
+        draft.parent.mkdir(exist_ok=True)
+        draft.write_bytes(b"half of an upload")
+        os.utime(draft, (0, 0))
+        await janitor.turn()
+        assert draft.exists() is is_left
 
 
 class Away:

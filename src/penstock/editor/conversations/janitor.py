@@ -23,6 +23,7 @@ from penstock.editor.conversations.tables import ConversationRow, DocumentRow, F
 from penstock.errors import PenstockError
 from penstock.gateway.identity.caller import TenantId
 from penstock.kit.clock import Clock, SystemClock
+from penstock.storage.base import Storage
 from penstock.storage.doomed import DoomedBlobs
 from penstock.telemetry.logs import log
 
@@ -31,6 +32,7 @@ EVERY_S: Final = 300.0
 _LEASE: Final = "janitor"
 _LEASE_S: Final = 600.0
 _BATCH: Final = 100
+_DRAFTS_EVERY_S: Final = 6 * 60 * 60.0  # it looks at every file there is
 
 Forget = Callable[[TenantId], Awaitable[None]]
 
@@ -48,7 +50,7 @@ class DeletedTenants(Protocol):
 class Janitor:
     """`retention_days` None: conversations are kept for ever. `tenants` None: nobody deletes tenants.
 
-    `others` remove what other rooms have of a deleted tenant.
+    `others` remove what other rooms have of a deleted tenant. `storage` is asked to tidy up after itself.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Janitor:
         retention_days: int | None,
         tenants: DeletedTenants | None = None,
         others: Sequence[Forget] = (),
+        storage: Storage | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._database = database
@@ -68,7 +71,9 @@ class Janitor:
         self._retention = None if retention_days is None else timedelta(days=retention_days)
         self._tenants = tenants
         self._others = others
+        self._storage = storage
         self._clock = clock or SystemClock()
+        self._drafts_due = float("-inf")
 
     async def watch(self) -> None:
         """Clean every few minutes, for ever. Replicas that start together do not come together."""
@@ -149,7 +154,12 @@ class Janitor:
                 log.warning("a deleted tenant has rows left", tenant=tenant_id, reason=error.message)
 
     async def remove_blobs(self) -> None:
+        """Bytes that are due, and now and then what uploads left that died with their process."""
         await self._doomed.sweep()
+        now = self._clock.monotonic()
+        if self._storage is not None and now >= self._drafts_due:
+            self._drafts_due = now + _DRAFTS_EVERY_S
+            await self._storage.sweep()
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
