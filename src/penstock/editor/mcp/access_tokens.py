@@ -67,10 +67,11 @@ class AccessTokens:
             return _access(tokens)
         if tokens.refresh is None:
             return await self._keep(owner, server, tokens, None)
-        room = await asyncio.to_thread(import_module, "penstock.editor.mcp.oauth_flow")
+        flow = await asyncio.to_thread(import_module, "penstock.editor.mcp.oauth_flow")
+        clients = flow.Clients(self._database, self._box, self._clock)
         try:
             async with asyncio.timeout(_WITHIN_S):
-                new: Tokens | None = await room.renew(server, record.grant, tokens, self._outbound, now)
+                new: Tokens | None = await flow.renew(server, record.grant, tokens, clients, self._outbound, now)
         except (AuthorizationFailed, TimeoutError) as error:
             is_still_good = tokens.access != refused and (tokens.expires_at is None or now < tokens.expires_at)
             if is_still_good:

@@ -32,7 +32,7 @@ class Clients:
         assert server.oauth is not None
         if server.oauth.client_id is not None:
             return _configured(server.oauth, authority)
-        identity = digest(server.url, authority.issuer, server.oauth.callback_url)
+        identity = _identity(server, server.oauth, authority.issuer)
         async with self._database.reading() as tx:
             known = await ClientRepository(tx, self._box).get(identity)
         if known is not None and not self._ends_soon(known):
@@ -43,8 +43,7 @@ class Clients:
         """Register anew the next time: the authorization server does not know us any more."""
         assert server.oauth is not None
         async with self._database.transaction() as tx:
-            identity = digest(server.url, issuer, server.oauth.callback_url)
-            await ClientRepository(tx, self._box).forget(identity)
+            await ClientRepository(tx, self._box).forget(_identity(server, server.oauth, issuer))
 
     async def _keep(self, identity: str, client: OAuthClient) -> OAuthClient:
         try:
@@ -57,6 +56,10 @@ class Clients:
     def _ends_soon(self, client: OAuthClient) -> bool:
         ends = client.expires_at
         return ends is not None and (ends - self._clock.now()).total_seconds() < _SOON_S
+
+
+def _identity(server: McpServer, options: OAuthOptions, issuer: str) -> str:
+    return digest(server.url, issuer, options.callback_url, *options.scopes)
 
 
 def _configured(options: OAuthOptions, authority: Authority) -> OAuthClient:

@@ -73,12 +73,16 @@ async def finish(
         raise
 
 
-async def renew(server: McpServer, grant: Grant, tokens: Tokens, outbound: Outbound, now: datetime) -> Tokens | None:
+async def renew(
+    server: McpServer, grant: Grant, tokens: Tokens, clients: Clients, outbound: Outbound, now: datetime
+) -> Tokens | None:
     """None when the authorization server does not want to go on. Raises AuthorizationFailed for anything else."""
     try:
         async with OAuthHttp(server.url, outbound) as http:
             return await refresh(grant, tokens, http, now)
-    except TokenRefused:
+    except TokenRefused as error:
+        if error.error in _UNKNOWN_CLIENT:
+            await clients.forget(server, grant.issuer)
         return None
 
 

@@ -135,6 +135,8 @@ class Session:
     async def close(self) -> None:
         """Within a few seconds, whatever the server does. Calls that run fail."""
         self._closing.set()
+        if not self._opened.done():
+            self._life.cancel()
         done, _ = await asyncio.wait((self._life,), timeout=_CLOSE_WITHIN_S)
         if not done:
             self._life.cancel()

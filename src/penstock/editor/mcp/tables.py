@@ -14,7 +14,7 @@ SERVER_LENGTH = 128
 class McpClientRow(Base):
     """What an authorization server gave us when we registered with it (RFC 7591), sealed.
 
-    `identity` tells registrations apart: a digest of the server's address, its issuer and our callback address.
+    `identity` tells registrations apart: a digest of the server's address, its issuer, our callback address and scopes.
     """
 
     __tablename__ = "mcp_clients"
