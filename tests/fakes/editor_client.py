@@ -166,6 +166,7 @@ class Reply:
 
 class EditorClient:
     def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self.headers = headers
         self._http = httpx.Client(base_url=url, headers={**headers, "x-editor-version": "8.8.0"}, timeout=60)
 
     def __enter__(self) -> "EditorClient":
@@ -277,29 +278,29 @@ class EditorClient:
             return reply.read()
 
     @contextmanager
-    def act(self, name: str, content: str, path: str = "", **fields: Any) -> Iterator[Reply]:
+    def act(self, name: str, html: str, path: str = "", **fields: Any) -> Iterator[Reply]:
         """A quick action, or with a prompt one of the user's own (17.7). Raises Refused."""
-        with self._called("actions", name, content, path, fields) as reply:
+        with self._called("actions", name, html, path, fields) as reply:
             yield reply
 
-    def acted(self, name: str, content: str, path: str = "", **fields: Any) -> Reply:
-        with self.act(name, content, path, **fields) as reply:
+    def acted(self, name: str, html: str, path: str = "", **fields: Any) -> Reply:
+        with self.act(name, html, path, **fields) as reply:
             return reply.read()
 
     @contextmanager
-    def review(self, name: str, content: str, path: str = "", **fields: Any) -> Iterator[Reply]:
+    def review(self, name: str, html: str, path: str = "", **fields: Any) -> Iterator[Reply]:
         """A review of a whole document (17.8). Raises Refused."""
-        with self._called("reviews", name, content, path, fields) as reply:
+        with self._called("reviews", name, html, path, fields) as reply:
             yield reply
 
-    def reviewed(self, name: str, content: str, path: str = "", **fields: Any) -> Reply:
-        with self.review(name, content, path, **fields) as reply:
+    def reviewed(self, name: str, html: str, path: str = "", **fields: Any) -> Reply:
+        with self.review(name, html, path, **fields) as reply:
             return reply.read()
 
     @contextmanager
-    def _called(self, kind: str, name: str, content: str, path: str, fields: dict[str, Any]) -> Iterator[Reply]:
+    def _called(self, kind: str, name: str, html: str, path: str, fields: dict[str, Any]) -> Iterator[Reply]:
         usual = f"/v1/{kind}/custom/calls" if name == "custom" else f"/v1/{kind}/system/{_quoted(name)}/calls"
-        body = {"content": [{"type": "text", "content": content}], **fields}
+        body = {"content": [{"type": "text", "content": html}], **fields}
         with self._streamed(kind, path or usual, body) as reply:
             yield reply
 

@@ -54,6 +54,6 @@ def event_stream(*events: type[Any]) -> dict[int | str, dict[str, Any]]:
     return {
         200: {
             "description": "Server-sent events.",
-            "content": {"text/event-stream": {"schema": {"oneOf": list(components.values())}}},
+            "content": {"text/event-stream": {"schema": {"anyOf": list(components.values())}}},
         }
     }

@@ -17,6 +17,10 @@ class Stash:
     def __init__(self) -> None:
         self._files: list[str] = []
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._files
+
     def hidden(self, html: str) -> str:
         """`html` with the names in place of the files."""
         return _FILE.sub(self._name, html)
@@ -44,6 +48,8 @@ class Restoring:
         self._held = ""
 
     def feed(self, text: str) -> str:
+        if self._stash.is_empty:
+            return text
         text = self._held + text
         begun = _begun_name(text)
         self._held = text[begun:]
