@@ -19,9 +19,13 @@ from penstock.database.migrate import prepare
 from penstock.editor.actions.api import action_routes
 from penstock.editor.actions.service import Actions
 from penstock.editor.conversations.api import conversation_routes
+from penstock.editor.conversations.attachments_api import UPLOADS, attachment_routes
 from penstock.editor.conversations.composing import Composing
+from penstock.editor.conversations.documents import Documents
+from penstock.editor.conversations.files import Files
 from penstock.editor.conversations.janitor import Janitor
 from penstock.editor.conversations.service import ConversationOptions, Conversations
+from penstock.editor.conversations.web_resources import WebResources
 from penstock.editor.mcp.service import Mcp
 from penstock.editor.models import model_routes as editor_model_routes
 from penstock.editor.moderation.service import Moderation
@@ -45,7 +49,7 @@ from penstock.gateway.inference.openai_thoughts import thoughts_box
 from penstock.gateway.inference.provider_health import provider_health
 from penstock.gateway.inference.service import Inference
 from penstock.http.document import describe
-from penstock.http.door import Door, ModelCall
+from penstock.http.door import Door, ModelCall, Uploads
 from penstock.http.health import health_routes
 from penstock.http.incoming import Incoming
 from penstock.http.origins import Origins
@@ -91,6 +95,9 @@ class Rooms:
     inference: Inference
     thoughts: SecretBox
     conversations: Conversations
+    documents: Documents
+    files: Files
+    web_resources: WebResources
     actions: Actions
     reviews: Reviews
     database: Database
@@ -130,7 +137,8 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         providers = Providers(open_provider_transport, clock)
         stack.push_async_callback(providers.aclose)
         outbound = Outbound(allow=map(str, settings.outbound_allow))
-        attachments = Attachments(outbound, Extraction())
+        extraction = Extraction()
+        attachments = Attachments(outbound, extraction)
         prices = PriceList()
         inference = Inference(catalog, providers, attachments, prices)
 
@@ -172,7 +180,13 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             ),
         )
         janitor = Janitor(
-            database=database, doomed=doomed, leases=leases, retention_days=settings.editor.retention_days, clock=clock
+            database=database,
+            doomed=doomed,
+            leases=leases,
+            retention_days=settings.editor.retention_days,
+            tenants=identity,
+            storage=storage,
+            clock=clock,
         )
         rooms = Rooms(
             identity=identity,
@@ -181,6 +195,17 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
             inference=inference,
             thoughts=thoughts_box(masters),
             conversations=conversations,
+            documents=Documents(database, clock),
+            files=Files(
+                database=database,
+                catalog=catalog,
+                extraction=extraction,
+                storage=storage,
+                doomed=doomed,
+                moderation=moderation,
+                clock=clock,
+            ),
+            web_resources=WebResources(database=database, catalog=catalog, pages=None, clock=clock),
             actions=Actions(inference=inference, moderation=moderation),
             reviews=Reviews(inference=inference, moderation=moderation),
             database=database,
@@ -258,6 +283,7 @@ def _door(settings: Settings, rooms: Rooms) -> Door:
             identity, rooms.conversations, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event
         )
     )
+    router.include_router(attachment_routes(identity, rooms.documents, rooms.files, rooms.web_resources))
     router.include_router(
         action_routes(identity, rooms.actions, keep_alive_s=keep_alive_s, max_s=max_s, done_event=done_event)
     )
@@ -272,6 +298,7 @@ def _door(settings: Settings, rooms: Rooms) -> Door:
         router=router,
         origins=Origins(settings.allowed_origins),
         max_body_bytes=limits.max_body_bytes,
+        uploads=Uploads(UPLOADS, editor.max_upload_bytes),
         request_log=RequestLog(log_user_ids=settings.logs.user_ids) if settings.logs.metric_lines else None,
     )
 
