@@ -124,6 +124,7 @@ async def _serve(settings: Settings, *, demo: bool, sockets: list[socket.socket]
     from penstock.gateway.catalog.documents import Refused
     from penstock.gateway.identity.errors import SecretsUnreadable
     from penstock.http.server import server_for
+    from penstock.storage.base import StorageUnavailable
     from penstock.telemetry.logs import configure_logs
 
     configure_logs(settings.logs.level)
@@ -141,7 +142,7 @@ async def _serve(settings: Settings, *, demo: bool, sockets: list[socket.socket]
         _stop(str(error), EXIT_UNAVAILABLE)
     except CoordinationUnavailable as error:
         _stop(_redis_away(settings, error), EXIT_UNAVAILABLE)
-    except SecretsUnreadable as error:
+    except (SecretsUnreadable, StorageUnavailable) as error:
         _stop("\n".join(text for text in (error.message, error.explanation, error.action) if text), EXIT_CODE)
     except Refused as error:
         _stop(render(error.problems), EXIT_CODE)
