@@ -1,6 +1,7 @@
 """What a model writes as plain text, without the wrapping that it may put around it."""
 
 import re
+from collections.abc import Sequence
 
 _FENCE = re.compile(r"```[\w-]*\n")
 _MAY_BE_FENCE = re.compile(r"`{0,3}|```[\w-]*")
@@ -9,6 +10,8 @@ _MAY_BE_END = re.compile(r"\s*(`{1,3})?\s*\Z")
 
 class PlainTextStream:
     """Gives what may be sent: no blank space around it, no code fence around all of it."""
+
+    repairs: Sequence[str] = ()
 
     def __init__(self) -> None:
         self._held = ""

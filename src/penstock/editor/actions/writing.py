@@ -15,9 +15,17 @@ from penstock.gateway.inference.service import Inference
 from penstock.providers.base import Message
 from penstock.telemetry.logs import log
 
+_MOST_REPAIRS = 20
+
 
 class OutputStream(Protocol):
-    """Takes a model's text, gives what may be sent of it. `complaint` is for the model: what is wrong with it all."""
+    """Takes a model's text, gives what may be sent of it.
+
+    `complaint` is for the model: what is wrong with it all. `repairs` are for the log: what was mended.
+    """
+
+    @property
+    def repairs(self) -> Sequence[str]: ...
 
     def feed(self, text: str) -> str: ...
 
@@ -47,7 +55,12 @@ class _Draft:
                 if piece := self._output.feed(text):
                     self.has_sent = True
                     yield piece
-        self.rest = self._output.end(cut_off=self._asking.finish != "stop")
+        finish = self._asking.finish
+        self.rest = self._output.end(cut_off=finish != "stop")
+        if repairs := self._output.repairs:
+            log.info("the model's answer to an action was repaired", repairs=list(repairs[:_MOST_REPAIRS]))
+        if finish != "stop" and (self.has_sent or self.rest):
+            log.warning("the model's answer to an action was cut off; what was left is as it was", finish=finish)
 
     def complaint(self) -> str | None:
         """None for an answer that says nothing: there is nothing to complain of."""
