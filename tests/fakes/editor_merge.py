@@ -60,8 +60,10 @@ def preview_chat(document: str, so_far: str, rules: Rules = TINYMCE) -> str:
 
 
 def merge_replacement(content: str, stream: str) -> str:
-    """Actions other than `continue`: what is not echoed, in order, is removed (8.4)."""
+    """Actions other than `continue`: what is not echoed, in order, is removed; no element, no operation (8.4)."""
     root = parse(content)
+    if not parse(stream).tops():
+        return root.inner()
     left = [one for one in root.tops() if one.data_id not in (None, NEW)]
     places = {one.data_id: one for one in left}
     last: Element | None = None

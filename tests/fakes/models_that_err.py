@@ -136,7 +136,7 @@ def _without_last_end_tags(script: Script, random: Random) -> str:
     if not isinstance(script.items[-1], Element):
         return text
     for _ in range(random.randint(1, 3)):
-        text = re.sub(r"\s*</\w+>$", "", text)
+        text = re.sub(r"</\w+>$", "", text)
     return text
 
 

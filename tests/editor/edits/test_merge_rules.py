@@ -125,7 +125,7 @@ def test_parts_of_tables_lose_their_tags_where_they_are_addressed_directly() -> 
         (N + A + B + C, N + A + B + C),
         (A + B + C + N, A + B + C + N),
         (A, A),
-        ("", ""),
+        ("", DOCUMENT),
     ],
 )
 def test_a_replacement_is_complete(stream: str, expected: str) -> None:
