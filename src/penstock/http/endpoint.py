@@ -14,6 +14,8 @@ import msgspec
 if TYPE_CHECKING:
     from penstock.http.endpoint_client import EndpointClient
 
+_AT_ONCE_BYTES = 256 * 1024
+
 
 class EndpointFailed(Exception):
     """`reason` follows the service's name in a sentence ("answered with status 503"), and repeats nothing of it."""
@@ -62,7 +64,7 @@ class Endpoint:
             raise EndpointFailed(f"answered with status {status}", status=status)
         try:
             # Not msgspec: services that cut texts leave halves of surrogate pairs, which it refuses.
-            return json.loads(body)
+            return json.loads(body) if len(body) <= _AT_ONCE_BYTES else await asyncio.to_thread(json.loads, body)
         except (ValueError, RecursionError) as error:
             raise EndpointFailed("answered with something that is no JSON", status=status) from error
 
