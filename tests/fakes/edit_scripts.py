@@ -208,7 +208,11 @@ class _Writing:
         self._author = Author(self._random)
 
     def new_block(self) -> Element:
-        return self._new(self._author.any_block(self._random.choice((0, 0, 1))))
+        """Without a frame: models do not bring what the document does not have (8.6)."""
+        block = self._author.any_block(self._random.choice((0, 0, 1)))
+        while any(one.tag == "iframe" for one in block.elements()):
+            block = self._author.any_block(0)
+        return self._new(block)
 
     def new_beside(self, one: Element) -> Element:
         return self._new(self._author.block("li", *self._author.inline(1))) if one.tag == "li" else self.new_block()

@@ -11,10 +11,10 @@ from penstock.editor.edits.document import Entry, SentDocument
 from penstock.editor.edits.elements import HOLDS_ITEMS, TABLE_PARTS, is_allowed
 from penstock.editor.edits.findings import Findings
 from penstock.editor.edits.graft import Graft
-from penstock.editor.edits.mending import is_similar, without_ids
+from penstock.editor.edits.mending import is_similar
 from penstock.editor.edits.nesting import fitted
 from penstock.editor.edits.nodes import NEW
-from penstock.editor.edits.tree import Element, written
+from penstock.editor.edits.tree import Element, without_ids, written
 from penstock.editor.edits.writer import GAP, Writer, read_comment
 
 
@@ -98,10 +98,7 @@ class ChatWriter(Writer):
         """An edit that is nothing but text says where it belongs by what stands before it, if at all."""
         text = plain.without_fences("".join(self._trailing))
         blocks = plain.elements(text)
-        blank = self._document.top_level_ids[0] if self._document.is_blank and self._document.ids else None
-        if blank is not None and blank not in self._marks and blocks:
-            blocks[0].attributes["data-id"] = blank
-        elif self._behind is Behind.NOTHING and self._removal is None and self._document.content.strip():
+        if self._behind is Behind.NOTHING and self._removal is None and not self._document.is_blank:
             self._findings.lost("Text stood in the edit without any element. Write HTML elements with a data-id.", text)
             return
         self._findings.mended("plain text was put into elements")
@@ -195,6 +192,8 @@ class ChatWriter(Writer):
 
     def _new(self, node: Element) -> None:
         self._trailing.clear()
+        if node.data_id != NEW and self._is_forgetful(node):
+            return
         if self._graft_new(node):
             return
         self._end_graft()
@@ -235,6 +234,7 @@ class ChatWriter(Writer):
             entry = self._document.entry(data_id)
             if entry is None or data_id in within or not self._may_move(entry):
                 child.attributes.pop("data-id", None)
+                child.source = None if child.children else child.source
                 self._settle_ids(child, around)
                 continue
             if self._mender.restored(child):
@@ -288,6 +288,20 @@ class ChatWriter(Writer):
             if is_allowed(around.parent_tag, tag):
                 return around if follows else None
         return None
+
+    def _is_forgetful(self, node: Element) -> bool:
+        """Whether an element without a known id is a changed one of the document: to add it would be to double it."""
+        expected = self._next_expected(node)
+        if expected is None or expected.data_id is None or expected.tag != node.tag or expected.data_id in self._marks:
+            return False
+        if not is_similar(node.text(), self._document.tree(expected.data_id).text()):
+            return False
+        self._reject(
+            f'An element without a known data-id is like {expected.data_id}: give it data-id="{expected.data_id}".',
+            [node],
+        )
+        self._behind = Behind.LOST
+        return True
 
     # --- new elements that look ahead --------------------------------------------------------------------------------
 
@@ -482,7 +496,7 @@ class ChatWriter(Writer):
     # --- -------------------------------------------------------------------------------------------------------------
 
     def _write(self, markup: str) -> None:
-        self._has_begun = True
+        self._has_begun = self.has_written = True
         self._out.append(markup)
 
     def _is_mentioned(self, data_id: str) -> bool:

@@ -76,7 +76,7 @@ class ContinuationWriter(Writer):
             self._end_graft()
             if (markup := self._as_changed(entry, node)) is not None:
                 self._out.append(markup)
-                self._is_last_written = True
+                self._is_last_written = self.has_written = True
             return
         graft = self._begin_graft(top)
         if graft.can_take(entry.data_id or ""):
@@ -94,7 +94,7 @@ class ContinuationWriter(Writer):
             self._extend(blank, blank, node)
         elif (markup := self._as_new(node)) is not None:
             self._out.append(markup)
-            self._is_last_written = True
+            self._is_last_written = self.has_written = True
 
     def _continues(self, last: Entry, node: Element) -> bool:
         """Items go on the list, rows go on the table, that the content ends with."""
@@ -112,7 +112,7 @@ class ContinuationWriter(Writer):
         tree = graft.finish()
         if graft.is_changed:
             self._out.append(written(tree))
-            self._is_last_written = True
+            self._is_last_written = self.has_written = True
 
     def _is_mentioned(self, data_id: str) -> bool:
         return False

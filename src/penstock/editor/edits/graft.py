@@ -2,10 +2,9 @@
 
 from penstock.editor.edits.document import SentDocument
 from penstock.editor.edits.elements import HOLDS_ITEMS, TABLE_PARTS, is_allowed
-from penstock.editor.edits.mending import without_ids
 from penstock.editor.edits.nesting import fitted
 from penstock.editor.edits.nodes import NEW
-from penstock.editor.edits.tree import Element
+from penstock.editor.edits.tree import Element, without_ids
 
 
 class Graft:

@@ -81,6 +81,7 @@ def _restore(element: Element, original: Element, own: dict[str | None, Element]
     if element.tag == original.tag:
         _restore_attributes(element, original)
     _restore_ids(element, original, known)
+    _restore_space(element, original)
     counterparts = _counterparts(element, original)
     for index, child in enumerate(element.elements()):
         counterpart = own.get(child.data_id) if child.data_id else counterparts[index] if counterparts else None
@@ -112,6 +113,14 @@ def _restore_ids(element: Element, original: Element, known: set[str | None]) ->
             known.add(theirs.data_id)
 
 
+def _restore_space(element: Element, original: Element) -> None:
+    """The line breaks at the end of preformatted text."""
+    if len(element.children) == len(original.children):
+        for place, (mine, theirs) in enumerate(zip(element.children, original.children, strict=True)):
+            if isinstance(mine, str) and isinstance(theirs, str) and mine.rstrip() == theirs.rstrip():
+                element.children[place] = theirs
+
+
 def _restore_attributes(element: Element, original: Element) -> None:
     """Models drop attributes by forgetting them. To take one away they write it empty."""
     written = element.attributes
@@ -138,12 +147,6 @@ def _drop_foreign_ids(element: Element, own: set[str | None], seen: set[str | No
         elif data_id is not None:
             seen.add(data_id)
         _drop_foreign_ids(child, own, seen)
-
-
-def without_ids(element: Element) -> Element:
-    for one in element.walk():
-        one.attributes.pop("data-id", None)
-    return element
 
 
 def words(text: str) -> list[str]:

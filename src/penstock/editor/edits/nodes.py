@@ -16,7 +16,8 @@ NEW: Final = "new-element"
 _FRAMES: Final = names(
     "answer document documents edit edits existing-document head html body output replacement response result"
 )
-_DEEPEST: Final = 100
+_DEEPEST: Final = 200
+_THOUGHTS: Final = frozenset(("think", "thinking"))
 _LINE: Final = LINE_HOLDERS | INLINE
 
 
@@ -95,7 +96,7 @@ class NodeReader:
 
     def _is_unknown(self, token: Token) -> bool:
         """A placeholder such as <name> is text that the model forgot to escape."""
-        if token.kind not in (Kind.START, Kind.END) or token.name in KNOWN or token.name in _FRAMES:
+        if token.kind not in (Kind.START, Kind.END) or token.name in KNOWN | _FRAMES | _THOUGHTS:
             return False
         return not self._document.has_tag(token.name)
 
@@ -110,7 +111,7 @@ class NodeReader:
                 yield self._finish()
         if not self._open.names:
             self._element = RawElement("", token.name, data_id)
-        if token.name in OPAQUE:
+        if token.name in OPAQUE or token.name in _THOUGHTS:
             yield from self._start_opaque(token)
             return
         self._parts.append(token.raw)

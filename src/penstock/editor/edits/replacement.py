@@ -50,7 +50,7 @@ class ReplacementWriter(Writer):
             self._end_text("".join(self._texts), cut_off=cut_off)
         elif self._texts:
             self._findings.mended("text around the elements was left out")
-        if (cut_off or self._has_gap) and (self._has_elements or self._waiting):
+        if cut_off or (self._has_gap and (self._has_elements or self._waiting)):
             self._fill(len(self._document.top))
         self._write_waiting()
 
@@ -89,7 +89,7 @@ class ReplacementWriter(Writer):
         self._has_gap = False
         self._written[entry.data_id or ""] = text
         self._out.append(markup)
-        self._has_elements = True
+        self._has_elements = self.has_written = True
         self._next = entry.top + 1
 
     def _fill(self, until: int) -> None:
@@ -144,7 +144,7 @@ class ReplacementWriter(Writer):
         for node in waiting:
             if (markup := self._as_new(node)) is not None:
                 self._out.append(markup)
-                self._has_elements = True
+                self._has_elements = self.has_written = True
 
     def _is_wrapper(self, node: Element) -> bool:
         if super()._is_wrapper(node):

@@ -44,10 +44,12 @@ class EditStream:
 
     def __init__(self, document: SentDocument, grammar: Grammar) -> None:
         self.has_output = False
+        """Whether something of the model's was sent, not only what was filled in so that nothing is lost."""
         self._findings = Findings(document)
         self._reader = NodeReader(document)
         self._writer = _WRITERS[grammar](document, self._findings)
         self._loose: list[str] = []
+        self._has_text = False
         self._line: str | None = ""
         """What there is of a line that may be escaped markup; None when it is not."""
         self._unescape: _Unescaper | None = None
@@ -64,6 +66,7 @@ class EditStream:
 
     def feed(self, text: str) -> str:
         """What may be sent to the client now; mostly nothing."""
+        self._has_text = self._has_text or not text.isspace()
         position = 0
         while position < len(text):
             position = self._feed_some(text, position)
@@ -78,6 +81,8 @@ class EditStream:
     def end(self, *, cut_off: bool = False) -> str:
         """The rest. `cut_off`: the answer did not end in good order; what was begun and not finished is dropped."""
         self._end_node(cut_off=cut_off)
+        if not self._has_text:
+            return ""
         self._writer.end(cut_off=cut_off)
         return self._taken()
 
@@ -91,7 +96,7 @@ class EditStream:
 
     def _taken(self) -> str:
         out = self._writer.take()
-        self.has_output = self.has_output or bool(out)
+        self.has_output = self.has_output or self._writer.has_written
         return out
 
     def _end_node(self, *, cut_off: bool) -> None:

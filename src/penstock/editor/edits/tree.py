@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from html import escape
+from html import escape, unescape
 from typing import TYPE_CHECKING, Final
 
 from penstock.editor.edits.elements import BLOCKS, RAW_TEXT, VOID
@@ -10,6 +10,7 @@ from penstock.editor.edits.elements import BLOCKS, RAW_TEXT, VOID
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+_ID: Final = re.compile(r"""\sdata-id\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
 _SPACE: Final = re.compile(r"[ \t\n\r\f]+")
 _BLANK: Final = " \t\n\r\f\u00a0\u200b\ufeff"
 _KEEPS_SPACE: Final = frozenset(("pre", "textarea"))
@@ -17,6 +18,10 @@ _SHOWS_NOTHING: Final = frozenset(("b", "br", "em", "i", "span", "strong", "u"))
 _BREAKS: Final = BLOCKS | {"br"}
 _NAME: Final = re.compile(r"[a-zA-Z_:][\w:.-]*\Z")
 
+_DEEPEST: Final = 250
+"""What is nested deeper is left out of a tree; such elements are not edited."""
+_TAG: Final = re.compile(r"<(/?[a-zA-Z][^\s/>]*)([^>]*)>")
+_ATTRIBUTE: Final = re.compile(r"""([^\s=/"']+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+))?""")
 _KEPT_TAG: Final = "penstock-kept"
 
 Canonical = tuple[object, ...]
@@ -75,13 +80,13 @@ def parsed(markup: str) -> "list[Element | str]":
     return nodes
 
 
-def _read(node: "_Element") -> Element:
+def _read(node: "_Element", depth: int = 0) -> Element:
     element = Element(str(node.tag), dict(node.attrib.items()), [])
     if node.text:
         element.children.append(node.text)
     for child in node:
-        if isinstance(child.tag, str):
-            element.children.append(_read(child))
+        if isinstance(child.tag, str) and depth < _DEEPEST:
+            element.children.append(_read(child, depth + 1))
         if child.tail:
             element.children.append(child.tail)
     return element
@@ -102,7 +107,21 @@ def put_back(element: Element, kept: Sequence[str]) -> None:
 
 def alike(markup: str) -> str:
     """Markup of an element that models never write, so that a copy of it is recognised."""
-    return _SPACE.sub(" ", markup.replace("'", '"').replace(" />", ">").replace("/>", ">")).strip()
+    return _SPACE.sub(" ", _TAG.sub(_tag_alike, markup)).strip()
+
+
+def _tag_alike(tag: "re.Match[str]") -> str:
+    pairs = {name.lower(): unescape(value.strip("\"'")) for name, value in _ATTRIBUTE.findall(tag[2])}
+    return f"<{tag[1].lower()} {sorted(pairs.items())}>"
+
+
+def without_ids(element: Element) -> Element:
+    """The same element as one that the document does not have."""
+    for one in element.walk():
+        one.attributes.pop("data-id", None)
+        if one.source is not None:
+            one.source = None if one.tag != _KEPT_TAG and one.children else _ID.sub("", one.source)
+    return element
 
 
 def written(node: "Element | str") -> str:

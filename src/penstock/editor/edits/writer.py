@@ -7,11 +7,11 @@ from typing import Final
 from penstock.editor.edits.document import Entry, SentDocument
 from penstock.editor.edits.elements import WRAPPERS
 from penstock.editor.edits.findings import Findings
-from penstock.editor.edits.mending import Mender, is_similar, without_ids, words
+from penstock.editor.edits.mending import Mender, words
 from penstock.editor.edits.nesting import fitted
 from penstock.editor.edits.nodes import NEW, RawElement
 from penstock.editor.edits.plain import readable_nodes
-from penstock.editor.edits.tree import Element, written
+from penstock.editor.edits.tree import Element, without_ids, written
 
 GAP: Final = "<!-- existing document -->"
 _GAP: Final = re.compile(r"\W*(?:the\s+)?existing[\s-]+(?:document|content)\b.{0,40}", re.IGNORECASE | re.DOTALL)
@@ -39,6 +39,7 @@ class Writer:
         self._findings = findings
         self._mender = Mender(document, findings.repairs)
         self._out: list[str] = []
+        self.has_written = False
         self._by_words: dict[tuple[str, ...], list[str]] | None = None
 
     def take(self) -> str:
@@ -124,8 +125,7 @@ class Writer:
             or self._is_mentioned(expected.data_id)
         ):
             return None
-        is_it = self._trusts_order or is_similar(node.text(), self._document.tree(expected.data_id).text())
-        return expected.data_id if is_it else None
+        return expected.data_id if self._trusts_order else None
 
     def _is_mentioned(self, data_id: str) -> bool:
         raise NotImplementedError
