@@ -160,6 +160,15 @@ def test_a_document_that_no_message_refers_to_can_be_deleted(editor: EditorClien
             editor.ask(method, "document", path)
 
 
+def test_a_document_that_was_sent_with_a_message_cannot_be_deleted(service: Service, editor: EditorClient) -> None:
+    conversation = editor.create()
+    made = editor.add_document(conversation, HTML)
+    editor.said(conversation, "Hi", content=[{"type": "document", "id": made, "selection": []}])
+    with pytest.raises(Refused, match="409: The document cannot be removed"):
+        editor.ask("DELETE", "document", f"/v1/conversations/{conversation}/documents/{made}")
+    assert editor.document(conversation, made)["content"] == HTML
+
+
 # --- on every database ------------------------------------------------------------------------------------------------
 
 

@@ -226,6 +226,27 @@ def test_t_24_an_unused_file_can_be_removed_once(editor: EditorClient) -> None:
         editor.remove_file(conversation, "never")
 
 
+def test_t_24_a_used_file_cannot_be_removed(service: Service, editor: EditorClient) -> None:
+    conversation = editor.create()
+    made = editor.add_file(conversation, "plan.md", b"# The secret plan")
+    reply = editor.said(conversation, "What is the plan?", content=[{"type": "file", "id": made}])
+    assert reply.names[-1] == "done"
+    assert b"The secret plan" in service.upstream.chats[0].body
+    with pytest.raises(Refused, match="409: The file cannot be removed"):
+        editor.remove_file(conversation, made)
+    assert [one["used"] for one in files_of(editor, conversation)] == [True]
+
+
+def test_a_deleted_conversation_is_gone_with_its_files(service: Service, editor: EditorClient) -> None:
+    conversation = editor.create()
+    made = editor.add_file(conversation, "a.txt", b"x")
+    editor.delete(conversation)
+    editor.create(conversation)
+    assert files_of(editor, conversation) == []
+    with pytest.raises(Refused, match="404: There is no file"):
+        editor.remove_file(conversation, made)
+
+
 def test_attributes_and_the_name_are_kept(editor: EditorClient) -> None:
     conversation = editor.create()
     attributes = {"mimeType": "text/markdown", "label": "😀", "predefinedSourceId": "x", "deep": [{"a": None}]}
