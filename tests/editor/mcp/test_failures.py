@@ -263,3 +263,12 @@ async def test_two_tools_of_one_name_are_offered_once(rooms: Rooms, fake: McpFak
     fake.more_tools.append("b-echo")
     toolbox = await rooms.open(at(fake, "a"), at(fake, "a-b")).toolbox(caller())
     assert names(toolbox).count("a-b-echo") == 1
+
+
+async def test_a_toolbox_is_made_without_a_server_that_is_let_go_meanwhile(rooms: Rooms, fake: McpFake) -> None:
+    fake.hangs.add("list")
+    mcp = rooms.open(at(fake))
+    making = asyncio.create_task(mcp.toolbox(caller()))
+    await until(lambda: "tools/list" in fake.asked)
+    await mcp.aclose()
+    assert (await making).tools == []

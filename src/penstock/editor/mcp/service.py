@@ -72,7 +72,7 @@ class Mcp:
             if not task.done():  # it may still answer, and is back then; nobody waits for that
                 task.cancel()
                 link.rest("it did not answer in time")
-            tools = task.result() if task.done() else None
+            tools = _found(link, task)
             if tools is None:
                 notes.append(f"The tools of `{link.server.name}` are not available at the moment: {link.failure}.")
             else:
@@ -118,6 +118,17 @@ async def _asked(link: Link) -> Sequence[RemoteTool] | None:
         return await link.tools()
     except SessionFailed:
         return None
+
+
+def _found(link: Link, task: "asyncio.Task[Sequence[RemoteTool] | None]") -> Sequence[RemoteTool] | None:
+    if not task.done() or task.cancelled():
+        return None
+    error = task.exception()
+    if error is None:
+        return task.result()
+    log.error("unexpected failure while asking an MCP server for its tools", server=link.server.name, exc_info=error)
+    link.rest("its tools could not be read")
+    return None
 
 
 def _add(offers: dict[str, Offer], link: Link, tools: Sequence[RemoteTool]) -> None:

@@ -87,7 +87,7 @@ class Session:
                 cursor = page.next_cursor
                 if not cursor or len(found) >= _MAX_TOOLS:
                     break
-        except (MCPError, ValidationError) as error:
+        except (MCPError, ValidationError, RuntimeError) as error:
             raise self._failed(error) from error
         return found[:_MAX_TOOLS]
 
@@ -126,7 +126,7 @@ class Session:
                     await client.session.send_discover(client.protocol_version)
                 else:
                     await client.session.send_ping()
-        except (TimeoutError, SessionFailed):
+        except (TimeoutError, SessionFailed, RuntimeError):
             return False
         except MCPError as error:
             return not (self.is_over or _is_ours(error))
@@ -204,6 +204,8 @@ class Session:
             return self._failed(_first(told))
         if isinstance(error, MCPError):
             return SessionFailed(self._reason(error))
+        if self.is_over:
+            return SessionFailed("the connection broke off")
         if isinstance(error, RuntimeError | ValidationError):
             return SessionFailed("its answer does not keep to the protocol, or to the schema of its own tool")
         log.warning("a session with an MCP server broke", server=self._server.name, error=_kind(error))
