@@ -6,6 +6,7 @@ import json
 import socket
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -306,6 +307,11 @@ def test_an_upload_that_the_user_takes_back_leaves_nothing(service: Service, edi
     assert files_of(editor, conversation) == []
 
 
+def test_a_large_upload_that_is_refused_at_once_learns_why(editor: EditorClient) -> None:
+    assert refused(editor, "none", "a.txt", b"x" * 5_000_000).status == 404
+    assert refused(editor, editor.create(), "a.txt", b"x" * 53_000_000).status == 413
+
+
 def test_t_34_files_of_others_are_not_there(editors: Editor, editor: EditorClient, other_tenant: Tenant) -> None:
     conversation = editor.create()
     made = editor.add_file(conversation, "a.txt", b"x")
@@ -390,6 +396,21 @@ def test_a_scanned_pdf_is_taken_where_a_model_reads_it_as_it_is(bounded_service:
         conversation = editor.create()
         editor.add_file(conversation, "scan.pdf", pdf("", "", ""))
         assert [one["pages"] for one in files_of(editor, conversation)] == [3]
+
+
+def test_storage_that_is_away_is_said_to_be_and_nothing_is_kept(bounded_service: Service) -> None:
+    """S012."""
+    files = Path(bounded_service.env["STATE_DIR"]) / "files"
+    with EditorClient(bounded_service.url, bounded_service.token_headers(permissions=["ai:conversations:*"])) as editor:
+        conversation = editor.create()
+        aside = files.rename(files.with_name("aside"))
+        files.write_text("no directory")
+        answer = editor._http.post(f"/v1/conversations/{conversation}/files", files={"file": ("a.txt", b"x")})
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage-unavailable")
+        assert files_of(editor, conversation) == []
+        files.unlink()
+        aside.rename(files)
+        editor.add_file(conversation, "a.txt", b"x")
 
 
 # --- on every database ------------------------------------------------------------------------------------------------
