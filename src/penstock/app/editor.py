@@ -13,6 +13,7 @@ from penstock.editor.conversations.files import Files
 from penstock.editor.conversations.janitor import Janitor
 from penstock.editor.conversations.service import ConversationOptions, Conversations
 from penstock.editor.conversations.web_resources import WebResources
+from penstock.editor.mcp.repository import mcp_box
 from penstock.editor.mcp.service import Mcp
 from penstock.editor.moderation.service import Moderation
 from penstock.editor.reviews.service import Reviews
@@ -59,6 +60,7 @@ def open_editor(settings: Settings, ground: Ground, gateway: Gateway, stack: Asy
         leases=ground.leases,
         retention_days=settings.editor.retention_days,
         tenants=gateway.identity,
+        others=(mcp.forget_tenant,),
         storage=ground.storage,
         clock=clock,
     )
@@ -113,7 +115,7 @@ def _mcp(settings: Settings, ground: Ground, gateway: Gateway, stack: AsyncExitS
         settings.mcp_servers,
         database=ground.database,
         leases=ground.leases,
-        box=ground.box("mcp connections"),
+        box=mcp_box(ground.masters),
         outbound=gateway.outbound,
         clock=ground.clock,
     )

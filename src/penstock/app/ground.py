@@ -13,7 +13,6 @@ from penstock.coordination.leases_in_sql import SqlLeases
 from penstock.database.engine import Database, open_database
 from penstock.database.migrate import prepare
 from penstock.kit.clock import Clock, SystemClock
-from penstock.kit.crypto import SecretBox
 from penstock.settings import Settings
 from penstock.storage.base import Storage
 from penstock.storage.drivers import open_storage
@@ -30,9 +29,6 @@ class Ground:
     leases: Leases
     storage: Storage
     masters: tuple[str, ...]
-
-    def box(self, purpose: str) -> SecretBox:
-        return SecretBox(tuple(master.encode() for master in self.masters), purpose)
 
 
 async def open_ground(settings: Settings, stack: AsyncExitStack) -> Ground:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from penstock.database.engine import Transaction
 from penstock.editor.mcp.oauth_records import OAuthClient, Record
@@ -101,3 +101,8 @@ class ClientRepository:
 
 def _client_context(identity: str) -> str:
     return f"mcp_clients:{identity}"
+
+
+async def forget_tenant(tx: Transaction, tenant_id: str) -> None:
+    """Every connection of a tenant's users. What is stored at the servers is theirs."""
+    await tx.execute(delete(McpConnectionRow).where(McpConnectionRow.tenant_id == tenant_id))

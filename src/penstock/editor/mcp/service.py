@@ -10,10 +10,11 @@ from penstock.database.engine import Database
 from penstock.editor.mcp.connections import Connections
 from penstock.editor.mcp.errors import SessionFailed
 from penstock.editor.mcp.links import Account, Link, Links, RemoteTool
+from penstock.editor.mcp.repository import forget_tenant
 from penstock.editor.mcp.servers import McpServer
 from penstock.editor.mcp.toolbox import Offer, Toolbox, ToolContext
 from penstock.errors import PenstockError
-from penstock.gateway.identity.caller import Caller
+from penstock.gateway.identity.caller import Caller, TenantId
 from penstock.http.outbound import Outbound
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.crypto import SecretBox
@@ -39,6 +40,7 @@ class Mcp:
     ) -> None:
         self._servers = {server.name: server for server in servers}
         self._ping_every_s = ping_every_s
+        self._database = database
         clock = clock or SystemClock()
         self._links = Links(clock)
         personal = [server for server in servers if server.oauth is not None]
@@ -84,6 +86,11 @@ class Mcp:
         while True:
             await asyncio.sleep(self._ping_every_s)
             await self._links.check()
+
+    async def forget_tenant(self, tenant_id: TenantId) -> None:
+        """Remove what users of a deleted tenant have connected."""
+        async with self._database.transaction() as tx:
+            await forget_tenant(tx, tenant_id)
 
     async def aclose(self) -> None:
         """Sessions are ended at their servers, within seconds."""
