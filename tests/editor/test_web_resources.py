@@ -1,6 +1,10 @@
 """Web pages: read when they are added, kept as their text, removed while nothing refers to them."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +22,10 @@ from tests.editor.attaching import ANN, SMALL, Attaching, Page
 from tests.editor.attaching import attaching as attaching
 from tests.editor.conftest import Editor, caller
 from tests.fakes.editor_client import EditorClient, Refused
+from tests.fakes.openai_upstream import running_upstream
+from tests.fakes.web_server import answering, as_json, serving, silent
+from tests.fakes.wire_server import Script, WireServer
+from tests.service import service_env, start_service, with_tenant
 
 URL = "https://example.com/page"
 
@@ -52,6 +60,65 @@ def test_web_resources_need_their_permission(editors: Editor) -> None:
     allowed = editors("urls", permissions=[*chats, "ai:conversations:context:urls"])
     with pytest.raises(Refused, match="404"):
         allowed.add_web_resource(conversation, URL)
+
+
+@asynccontextmanager
+async def scraping(script: Script, folder: Path) -> AsyncIterator[tuple[WireServer, EditorClient, str]]:
+    """A service that reads pages through a scraper of this `script`, and a conversation in it."""
+    async with serving(script) as scraper, AsyncExitStack() as stack:
+        more = {
+            "WEBRESOURCES_ENABLED": "true",
+            "WEBRESOURCES_ENDPOINT": f"http://127.0.0.1:{scraper.port}/scrape",
+            "WEBRESOURCES_REQUEST_TIMEOUT": "500",
+            "WEBRESOURCES_ALLOW_PRIVATE": "true",
+        }
+        upstream = stack.enter_context(running_upstream())
+        env = service_env(upstream, folder, **more)
+        service = stack.enter_context(start_service(env, upstream))
+        headers = with_tenant(service).token_headers(permissions=["ai:conversations:*", "ai:models:*"])
+        editor = stack.enter_context(EditorClient(service.url, headers))
+        yield scraper, editor, editor.create()
+
+
+async def test_t_25_every_answer_of_a_scraper(tmp_path: Path) -> None:
+    answers = [
+        as_json({"type": "text/html", "data": "<html><title>Title</title><p>Grüße</p></html>"}),
+        as_json({"type": "text/markdown", "data": "# Title"}),
+        as_json({"type": "application/pdf", "data": "%PDF-1.4"}),
+        as_json({"type": "text/html", "data": ""}),
+        as_json({"error": "x"}, status=b"500 Internal Server Error"),
+    ]
+    async with scraping(answering(*answers), tmp_path) as (_, editor, conversation):
+        made = [await asyncio.to_thread(editor.add_web_resource, conversation, URL, label="A page") for _ in range(2)]
+        for _ in range(3):
+            with pytest.raises(Refused) as refused:
+                await asyncio.to_thread(editor.add_web_resource, conversation, URL)
+            assert (refused.value.status, refused.value.body["code"]) == (422, "web-resource-download-error")
+        with pytest.raises(Refused, match="400"):
+            editor.add_web_resource(conversation, "file:///etc/passwd")
+        editor.remove_web_resource(conversation, made[0])
+        with pytest.raises(Refused, match="404"):
+            editor.remove_web_resource(conversation, made[0])
+        reply = editor.said(conversation, "Read it", content=[{"type": "web-resource", "id": made[1]}])
+        assert reply.names[-1] == "done"
+        (item,) = editor.messages(conversation)[0]["content"]
+        assert (item["type"], item["id"], item["url"]) == ("web-resource", made[1], URL)
+        with pytest.raises(Refused, match="409: The web resource cannot be removed"):
+            editor.remove_web_resource(conversation, made[1])
+
+
+async def test_t_25_a_scraper_that_says_nothing_is_given_up(tmp_path: Path) -> None:
+    async with scraping(silent, tmp_path) as (_, editor, conversation):
+        with pytest.raises(Refused) as refused:
+            await asyncio.to_thread(editor.add_web_resource, conversation, URL)
+        assert (refused.value.status, refused.value.body["code"]) == (504, "provider-timeout")
+
+
+@pytest.mark.parametrize("body", [{}, {"url": 1}, {"url": ""}, {"url": "x" * 5000}, {"url": URL, "attributes": []}, []])
+def test_wrong_fields_of_a_web_resource_are_refused(editor: EditorClient, body: Any) -> None:
+    conversation = editor.create()
+    with pytest.raises(Refused, match="400"):
+        editor.ask("POST", "web-resources", f"/v1/conversations/{conversation}/web-resources", body)
 
 
 # --- on every database ------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from penstock.editor.mcp.repository import mcp_box
 from penstock.editor.mcp.service import Mcp
 from penstock.editor.moderation.service import Moderation
 from penstock.editor.reviews.service import Reviews
+from penstock.editor.web.pages import WebPages
 from penstock.editor.web.search import WebSearch
 from penstock.settings import Settings
 from penstock.settings.options import EditorOptions, WebOptions
@@ -77,7 +78,9 @@ def open_editor(settings: Settings, ground: Ground, gateway: Gateway, stack: Asy
         conversations=conversations,
         documents=Documents(database, clock),
         files=files,
-        web_resources=WebResources(database=database, catalog=gateway.catalog, pages=None, clock=clock),
+        web_resources=WebResources(
+            database=database, catalog=gateway.catalog, pages=_web_pages(settings, gateway, stack), clock=clock
+        ),
         actions=Actions(inference=inference, moderation=moderation),
         reviews=Reviews(inference=inference, moderation=moderation),
         mcp=mcp,
@@ -100,6 +103,22 @@ def _web_search(web: WebOptions, stack: AsyncExitStack) -> WebSearch | None:
     search = WebSearch(web.search_endpoint, headers=web.search_headers, timeout_s=web.search_timeout_s)
     stack.push_async_callback(search.aclose)
     return search
+
+
+def _web_pages(settings: Settings, gateway: Gateway, stack: AsyncExitStack) -> WebPages | None:
+    web = settings.web
+    if not web.pages_enabled:
+        return None
+    pages = WebPages(
+        extraction=gateway.extraction,
+        allow=map(str, settings.outbound_allow),
+        allow_private=web.pages_allow_private,
+        endpoint=web.pages_endpoint,
+        headers=web.pages_headers,
+        timeout_s=web.pages_timeout_s,
+    )
+    stack.push_async_callback(pages.aclose)
+    return pages
 
 
 def _moderation(settings: Settings, gateway: Gateway, stack: AsyncExitStack) -> Moderation | None:

@@ -91,7 +91,11 @@ class WebResources:
         check_web_resources(limits, count + 1)
 
     def _row(self, new: NewWebResource, page: Page) -> WebResourceRow:
-        fields: dict[str, Any] = {"url": new.url, "title": _plain(page.title or "") or None, "text": _plain(page.text)}
+        fields: dict[str, Any] = {
+            "url": new.url.strip(),
+            "title": _plain(page.title or "") or None,
+            "text": _plain(page.text),
+        }
         return WebResourceRow(id=short_id(), attributes=new.attributes, created_at=self._clock.now(), **fields)
 
 
