@@ -20,6 +20,7 @@ from penstock.gateway.inference.openai_api import CHAT_PATH, ChatCompletions, mo
 from penstock.gateway.inference.openai_document import CHAT_OPERATION
 from penstock.gateway.inference.provider_health import provider_health
 from penstock.http.document import describe
+from penstock.http.documentation import docs_routes
 from penstock.http.door import Door, ModelCall, Uploads
 from penstock.http.health import health_routes
 from penstock.http.incoming import Incoming
@@ -43,6 +44,7 @@ def door(settings: Settings, ground: Ground, gateway: Gateway, editor: Editor) -
     )
     install_handlers(router)
     router.include_router(_health_routes(ground, gateway))
+    router.include_router(docs_routes())
     for routes in _editor_routes(settings, gateway, editor):
         router.include_router(routes)
     router.include_router(model_routes(gateway.identity, gateway.catalog))
