@@ -31,6 +31,7 @@ _LATER = (
     "openpyxl",
     "pptx",
     "pypdfium2",
+    "trafilatura",
 )
 
 
