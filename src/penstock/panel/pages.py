@@ -1,5 +1,6 @@
 """How a page of the panel leaves: templates, headers, refusals that people can read. Jinja is loaded with the first."""
 
+import re
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +21,7 @@ from penstock.panel.errors import AddressNotAllowed, FromElsewhere, NotSignedIn
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 SIGN_IN = "/panel/sign-in"
 
@@ -104,8 +106,15 @@ def _templates() -> "Environment":
         auto_reload=False,
     )
     templates.globals["asset"] = address_of
-    templates.filters |= {"instant": _instant, "ago": _ago, "number": _number, "size": _size}
+    templates.filters |= {"instant": _instant, "ago": _ago, "number": _number, "size": _size, "coded": _coded}
     return templates
+
+
+def _coded(text: str) -> "Markup":
+    """Our sentences name things in `backticks`; everything else in them is text."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
 
 
 def _instant(moment: datetime) -> str:
@@ -127,4 +136,5 @@ def _number(value: int) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1_048_576:.1f} MiB" if size_bytes >= 1_048_576 else f"{size_bytes / 1024:.0f} KiB"
+    unit, length = ("MiB", 1_048_576) if size_bytes >= 1_048_576 else ("KiB", 1024)
+    return f"{size_bytes / length:.1f}".removesuffix(".0") + f" {unit}"

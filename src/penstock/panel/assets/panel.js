@@ -32,6 +32,12 @@ for (const button of document.querySelectorAll("[data-theme-switch]")) {
 
 for (const element of document.querySelectorAll("[data-needs-script]")) element.hidden = false;
 
+// --- on a narrow screen the menu scrolls sideways
+
+const here = document.querySelector(".menu [aria-current]");
+const menu = here?.closest("nav");
+if (menu) menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
+
 // --- copying
 
 async function copy(text) {
