@@ -109,8 +109,8 @@ def _add_files(router: APIRouter, files: Files, authenticated: Any) -> None:
     @router.post(path, status_code=201, response_model=Created, tags=tags, operation_id="add_file", openapi_extra=_FORM)
     async def add(conversation_id: str, request: Request, caller: Caller = authenticated) -> Response:
         """Attach a PDF, DOCX, PNG, JPEG, Markdown, HTML or plain text file."""
-        await files.expect(caller, conversation_id)
-        made = await files.add(caller, conversation_id, await read_upload(request))
+        limits = await files.expect(caller, conversation_id)
+        made = await files.add(caller, conversation_id, await read_upload(request, limits))
         return _json({"id": made}, 201)
 
     @router.get(path, response_model=FileList, tags=tags, operation_id="list_files")

@@ -13,7 +13,7 @@ from penstock.gateway.catalog.snapshot import ContextLimits, Model, Snapshot
 from penstock.gateway.identity.caller import Caller
 from penstock.gateway.routing.candidates import may_use, may_use_agent
 
-_ANOTHER_MODEL = "The limit is that of the models you may use."
+_LIMIT_OF = "The limit is that of the models you may use."
 
 
 def models_of(snapshot: Snapshot, caller: Caller) -> Sequence[Model]:
@@ -39,16 +39,25 @@ def reads_pdfs(models: Sequence[Model]) -> bool:
     return any(backend.facts.documents is not False for model in models for backend in model.backends)
 
 
+def check_any_size(limits: ContextLimits, name: str, size_bytes: int) -> None:
+    """Of a file that nobody has looked at. Raises OverLimit when it would be too large whatever it is."""
+    is_picture = limits.max_image_size > limits.max_file_size
+    _check_size(limits, name, size_bytes, is_picture=is_picture)
+
+
 def check_size(limits: ContextLimits, found: Format, name: str, size_bytes: int) -> None:
     """Raises OverLimit."""
-    is_picture = found.kind is None
+    _check_size(limits, name, size_bytes, is_picture=found.kind is None)
+
+
+def _check_size(limits: ContextLimits, name: str, size_bytes: int, *, is_picture: bool) -> None:
     limit = limits.max_image_size if is_picture else limits.max_file_size
     if size_bytes > limit:
         raise OverLimit(
             f"“{name}” has {size_bytes} bytes; {limit} are allowed.",
             size_bytes,
             limit,
-            explanation=f"`{'maxImageSize' if is_picture else 'maxFileSize'}` is {limit} bytes. {_ANOTHER_MODEL}",
+            explanation=f"`{'maxImageSize' if is_picture else 'maxFileSize'}` is {limit} bytes. {_LIMIT_OF}",
             action="Make it smaller, or attach the part that matters.",
         )
 
@@ -74,7 +83,7 @@ def check_text(limits: ContextLimits, length: int) -> None:
             f"The text of the page has {length} characters; {limit} fit into a model.",
             length,
             limit,
-            explanation=f"`maxContextLength` is {limit} characters. {_ANOTHER_MODEL}",
+            explanation=f"`maxContextLength` is {limit} characters. {_LIMIT_OF}",
             action="Attach a shorter page, or the part that matters as a file.",
         )
 
@@ -85,6 +94,6 @@ def _check(count: int, limit: int, what: str, name: str) -> None:
             f"The conversation would have {count} {what}; {limit} are allowed.",
             count,
             limit,
-            explanation=f"`{name}` is {limit}. {_ANOTHER_MODEL}",
+            explanation=f"`{name}` is {limit}. {_LIMIT_OF}",
             action="Remove something that no message has used yet, or begin a new conversation.",
         )

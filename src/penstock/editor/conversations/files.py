@@ -71,11 +71,12 @@ class Files:
         self._moderation = moderation
         self._clock = clock or SystemClock()
 
-    async def expect(self, caller: Caller, conversation_id: str) -> None:
-        """Whether an upload is worth reading. Raises MissingPermission, ConversationNotFound."""
+    async def expect(self, caller: Caller, conversation_id: str) -> ContextLimits:
+        """What an upload has to fit into, before it is read. Raises MissingPermission, ConversationNotFound."""
         require_some(caller)
         async with self._database.reading() as tx:
             await ConversationRepository(tx, caller).get(conversation_id)
+        return largest_limits(models_of(self._catalog.current, caller))
 
     async def add(self, caller: Caller, conversation_id: str, upload: Upload) -> str:
         """The id of the file. What is refused leaves nothing behind but bytes that are deleted in the background.

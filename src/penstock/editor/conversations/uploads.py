@@ -8,8 +8,10 @@ from starlette.requests import ClientDisconnect
 
 from penstock.editor.conversations.attachment_errors import BadUpload
 from penstock.editor.conversations.attachment_schemas import attributes_of_a_file
+from penstock.editor.conversations.file_limits import check_any_size
 from penstock.editor.conversations.files import Upload
 from penstock.editor.conversations.tables import NAME_LENGTH
+from penstock.gateway.catalog.snapshot import ContextLimits
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData, UploadFile
@@ -19,21 +21,23 @@ _MOST_FIELD_BYTES: Final = 256 * 1024
 _NAMELESS: Final = "file"
 
 
-async def read_upload(request: Request) -> Upload:
-    """The file of a form. It waits on disk until all of it is there; how large it may be was settled by the door.
+async def read_upload(request: Request, limits: ContextLimits) -> Upload:
+    """The file of a form. It waits on disk until all of it is there, and is read when it is not too large for any type.
 
-    Raises BadUpload, what the body's bounds raise, and HTTPException when the client hung up.
+    Raises BadUpload, OverLimit, what the body's bounds raise, and HTTPException when the client hung up.
     """
     form = await _form(request)
     try:
         file = _file(form)
         attributes = _attributes(form)
+        name = _name(file.filename or "")
+        check_any_size(limits, name, file.size or 0)
         content = await file.read()
     finally:
         await form.close()
     said = attributes.get("mimeType") if attributes else None
     declared = (file.content_type or "", said if isinstance(said, str) else "")
-    return Upload(_name(file.filename or ""), declared, content, attributes)
+    return Upload(name, declared, content, attributes)
 
 
 async def _form(request: Request) -> "FormData":
