@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from penstock.coordination.base import CoordinationUnavailable, Lease
-from penstock.database.failures import BrokenReference
 from penstock.editor.conversations.attached import AttachmentRepository, doom_files
 from penstock.editor.conversations.attachment_errors import AttachmentNotFound
 from penstock.editor.conversations.attachment_schemas import NewDocument, NewWebResource
@@ -22,15 +20,16 @@ from penstock.editor.conversations.tables import (
     FileRow,
     WebResourceRow,
 )
-from penstock.gateway.identity.caller import TenantId
-from penstock.gateway.identity.tables import TenantRow, UserRow
+from penstock.editor.mcp.tables import McpConnectionRow
+from penstock.gateway.identity.secrets import MasterSecrets
+from penstock.gateway.identity.service import Identity
+from penstock.gateway.identity.tables import TenantRow
 from penstock.storage.tables import DoomedBlobRow
 from tests.editor.attaching import ANN, Attaching, Page
 from tests.editor.attaching import attaching as attaching
 from tests.editor.conftest import caller
 
 DAY = timedelta(days=1)
-BOB = caller("bob")
 ZOE = caller("zoe", "other")
 
 
@@ -130,21 +129,8 @@ async def test_deleting_a_conversation_dooms_its_files_or_nothing_happens(attach
     assert await attaching.stored() == []
 
 
-class Tenants:
-    """One deleted tenant, with rows as long as it is not forgotten."""
-
-    def __init__(self, attaching: Attaching, tenant_id: str) -> None:
-        self._database = attaching.database
-        self._tenant_id = TenantId(tenant_id)
-
-    async def deleted_tenants(self) -> Sequence[TenantId]:
-        async with self._database.reading() as tx:
-            return [self._tenant_id] if await tx.get(TenantRow, self._tenant_id) else []
-
-    async def forget_tenant(self, tenant_id: str) -> None:
-        async with self._database.transaction() as tx:
-            await tx.execute(delete(UserRow).where(UserRow.tenant_id == tenant_id))
-            await tx.execute(delete(TenantRow).where(TenantRow.id == tenant_id))
+def identity_of(attaching: Attaching) -> Identity:
+    return Identity(attaching.database, attaching.coordination.broadcast, MasterSecrets(("secret" * 6,)))
 
 
 async def test_a_deleted_tenant_leaves_nothing_behind(attaching: Attaching) -> None:
@@ -152,33 +138,37 @@ async def test_a_deleted_tenant_leaves_nothing_behind(attaching: Attaching) -> N
     for number in range(3):
         await attaching.conversation(f"z{number}", ZOE)
         await attaching.add_file(to=f"z{number}", of=ZOE)
-    told: list[str] = []
-
-    async def other(tenant_id: TenantId) -> None:
-        told.append(tenant_id)
-
-    tenants = Tenants(attaching, "other")
-    await attaching.janitor(tenants=tenants, others=[other]).turn()
-    assert await tenants.deleted_tenants() == []
-    assert told == ["other"]
+    identity = identity_of(attaching)
+    await attaching.janitor(tenants=identity).turn()
+    assert await attaching.count(ConversationRow) == 4
+    await identity.delete_tenant("other")
+    await attaching.janitor(tenants=identity).turn()
+    assert await identity.deleted_tenants() == []
+    assert await attaching.count(TenantRow) == 1
     assert await counts(attaching) == [1, 1, 1, 1]
     assert await attaching.count(ConversationRow) == 1
     assert len(await attaching.stored()) == 1
 
 
-class Stubborn(Tenants):
-    async def forget_tenant(self, tenant_id: str) -> None:
-        raise BrokenReference("Another room has rows of it.")
-
-
-async def test_a_tenant_that_cannot_be_forgotten_yet_holds_nothing_else_up(attaching: Attaching) -> None:
+async def test_a_tenant_that_another_room_still_knows_is_forgotten_when_that_room_has(attaching: Attaching) -> None:
     await attaching.conversation("z", ZOE)
     await attaching.add_file(to="z", of=ZOE)
-    tenants = Stubborn(attaching, "other")
-    assert await attaching.janitor(tenants=tenants).turn()
+    now = attaching.clock.now()
+    async with attaching.database.transaction() as tx:
+        tx.add(McpConnectionRow(tenant_id="other", user_id="zoe", server="s", sealed=b"x", connected_at=now))
+    identity = identity_of(attaching)
+    await identity.delete_tenant("other")
+    assert await attaching.janitor(tenants=identity).turn()
     assert await attaching.count(ConversationRow) == 0
     assert await attaching.stored() == []
-    assert await tenants.deleted_tenants() == ["other"]
+    assert await identity.deleted_tenants() == ["other"]
+
+    async def forget(tenant_id: str) -> None:
+        async with attaching.database.transaction() as tx:
+            await tx.execute(delete(McpConnectionRow).where(McpConnectionRow.tenant_id == tenant_id))
+
+    assert await attaching.janitor(tenants=identity, others=[forget]).turn()
+    assert await identity.deleted_tenants() == []
 
 
 async def test_one_replica_cleans_at_a_time(attaching: Attaching) -> None:
