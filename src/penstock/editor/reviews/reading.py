@@ -9,9 +9,10 @@ from penstock.editor.calls.asking import Asking
 from penstock.editor.calls.errors import NothingUsable
 from penstock.editor.edits.document import SentDocument
 from penstock.editor.edits.reviewed import Reviewed, ReviewReader
-from penstock.editor.edits.tree import Element, parsed, written
 from penstock.editor.reviews.plan import Piece, Unit
 from penstock.telemetry.logs import log
+
+_MOST_REPAIRS = 20
 
 Ask = Callable[[Piece], Asking]
 
@@ -45,8 +46,9 @@ async def answers_of(piece: Piece, document: SentDocument, ask: Ask) -> AsyncGen
 
 
 class _PieceReader:
+    """Gives answers in the order of the document: what the model has passed over needs no change."""
+
     def __init__(self, document: SentDocument, units: Sequence[Unit]) -> None:
-        self._document = document
         self._units = {unit.data_id: unit for unit in units}
         self._reader = ReviewReader(document, list(self._units))
         self.has_text = False
@@ -57,33 +59,26 @@ class _PieceReader:
 
     def feed(self, text: str) -> Sequence[Reviewed]:
         self.has_text = self.has_text or bool(text.strip())
-        return list(self._checked(self._reader.feed(text)))
+        return list(self._in_order(self._reader.feed(text)))
 
     def end(self) -> Sequence[Reviewed]:
-        """What the model passed over needs no change."""
-        last = list(self._checked(self._reader.end()))
-        return [*last, *self._checked(Reviewed(unit.data_id, None) for unit in self.left)]
+        last = list(self._in_order(self._reader.end()))
+        if self._reader.repairs:
+            log.info("the model's answer to a review was repaired", repairs=list(self._reader.repairs[:_MOST_REPAIRS]))
+        return last
 
-    def _checked(self, found: Iterable[Reviewed]) -> Iterator[Reviewed]:
+    def _in_order(self, found: Iterable[Reviewed]) -> Iterator[Reviewed]:
         for one in found:
-            unit = self._units.pop(one.data_id, None)
-            if unit is not None:
-                yield Reviewed(unit.data_id, self._edit(unit, one.html) if one.html is not None else None)
+            if one.data_id not in self._units:
+                continue
+            for unit in self.left:
+                del self._units[unit.data_id]
+                is_meant = unit.data_id == one.data_id
+                yield Reviewed(unit.data_id, one.html if is_meant and not _loses_alt(unit, one.html) else None)
                 yield from (Reviewed(rider, None) for rider in unit.riders)
+                if is_meant:
+                    break
 
-    def _edit(self, unit: Unit, html: str) -> str | None:
-        if unit.is_image:
-            return self._with_alt(unit, html)
-        if unit.riders and list(SentDocument(html).ids) != [unit.data_id, *unit.riders]:
-            log.info("an edit that would add, drop or move elements is left out", dataId=unit.data_id)
-            return None
-        return html
 
-    def _with_alt(self, unit: Unit, html: str) -> str | None:
-        """The user's image with the alternative text of the edit, None if that is the same."""
-        alt = next((one.attributes.get("alt") for one in parsed(html) if isinstance(one, Element)), None)
-        if alt is None or alt == unit.text:
-            return None
-        image = self._document.tree(unit.data_id).copy()
-        image.attributes["alt"] = alt
-        return written(image)
+def _loses_alt(unit: Unit, html: str | None) -> bool:
+    return unit.is_image and html is not None and 'alt=""' in html
