@@ -21,13 +21,18 @@ def _is_whole_png(content: bytes) -> bool:
         if at + 12 > len(content):
             return False
         length, kind = struct.unpack_from(">I4s", content, at)
-        if number == 0 and (kind != b"IHDR" or length != 13 or 0 in struct.unpack_from(">II", content, at + 8)):
+        if number == 0 and not _is_header(kind, content[at + 8 : at + 8 + length]):
             return False
         at += 12 + length
         has_data = has_data or kind == b"IDAT"
         if kind == b"IEND":
             return bool(has_data and at <= len(content))
     return False
+
+
+def _is_header(kind: bytes, data: bytes) -> bool:
+    """It begins with a width and a height, neither of which is zero (11.2.1)."""
+    return kind == b"IHDR" and len(data) == 13 and 0 not in struct.unpack_from(">II", data)
 
 
 def _is_whole_jpeg(content: bytes) -> bool:
