@@ -169,7 +169,9 @@ def _engine(options: DatabaseOptions) -> AsyncEngine:
 
 def _url(options: DatabaseOptions) -> URL:
     if options.driver == "sqlite":
-        return URL.create("sqlite+aiosqlite", database=options.path)
+        from penstock.database.sqlite import DRIVER
+
+        return URL.create(DRIVER, database=options.path)
     return URL.create(
         "mysql+asyncmy" if options.driver == "mysql" else "postgresql+asyncpg",
         username=options.user or None,
