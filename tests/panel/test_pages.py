@@ -28,6 +28,7 @@ def upstream() -> Iterator[Upstream]:
 def words(answer: httpx.Response) -> str:
     """The text of a page on one line, without its tags."""
     text = re.sub(r"<(script|style)\b.*?</\1>", " ", answer.text, flags=re.DOTALL)
+    text = re.sub(r"</?code[^>]*>", "", text)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
@@ -74,8 +75,8 @@ def test_s_056_an_entry_with_a_misspelt_provider_is_named_with_the_nearest_key(
     ]
     page = page_of(upstream, tmp_path, "/panel/models", MODELS=json.dumps(models))
     assert "MODELS[1].provider" in page
-    assert "`lost` is skipped: its provider `mocc` is not in PROVIDERS. Did you mean `mock`?" in page
-    assert "`useless` is hidden" in page
+    assert "lost is skipped: its provider mocc is not in PROVIDERS. Did you mean mock?" in page
+    assert "so useless is hidden" in page
     assert "hidden in editors" in page
     assert "It has no feature of the editor: it is there for images" in page
     assert "mock/fine" in page
@@ -189,14 +190,14 @@ def test_s_021_signed_with_another_secret(panel: Panel, environment: tuple[str, 
 
 def test_s_022_another_algorithm(panel: Panel, environment: tuple[str, str]) -> None:
     page = explained(panel, jwt.encode(claims(environment[0]), "x" * 48, "HS384"))
-    assert "names `HS384`; expected `HS256`" in page
+    assert "names HS384; expected HS256" in page
 
 
 @pytest.mark.parametrize("audience", ["nobody", ["nobody"]])
 def test_s_023_no_such_environment(panel: Panel, environment: tuple[str, str], audience: Any) -> None:
     page = explained(panel, jwt.encode(claims(environment[0], aud=audience), environment[1], "HS256"))
     assert "invalid-jwt-payload" in page
-    assert ("The claim `aud` is `nobody`" if audience == "nobody" else "`aud` is an array") in page
+    assert ("The claim aud is nobody" if audience == "nobody" else "The claim aud is an array") in page
 
 
 def test_s_024_expired(panel: Panel, environment: tuple[str, str]) -> None:
