@@ -51,7 +51,8 @@ async def open_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
         clock=SystemClock(),
         database=database,
         coordination=coordination,
-        leases=FallbackLeases(coordination.leases, SqlLeases(database)),
+        # Within one process there is nothing that could go away.
+        leases=FallbackLeases(coordination.leases, SqlLeases(database)) if settings.redis else coordination.leases,
         storage=storage,
         masters=settings.master_secrets(),
     )

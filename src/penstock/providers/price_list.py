@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "genai-prices"
 
+_MOST_FOUND: Final = 1_000
+
 # How the list calls our types and flavours; what is missing has no prices of its own there. Azure's own rows are few,
 # and the list itself goes on to OpenAI's for the rest.
 _PUBLISHERS: Mapping[str, str] = {
@@ -75,6 +77,7 @@ class PriceList:
         self._list: _List | None = None
         self._loading: asyncio.Task[_List] | None = None
         self._priced: dict[int, Priced] = {}
+        self._found: dict[tuple[object, ...], tuple[Publisher, ModelInfo] | None] = {}
 
     @staticmethod
     def covers(config: ProviderConfig) -> bool:
@@ -119,9 +122,18 @@ class PriceList:
         return found[1].context_window if found else None
 
     def _find(self, config: ProviderConfig, model: str) -> "tuple[Publisher, ModelInfo] | None":
+        """Looking up takes the list some tens of microseconds, longest for what it does not have: it is remembered."""
         if self._list is None:
             return None
-        snapshot = self._list.snapshot
+        key = (config.type, config.base_url, config.details, model)
+        if key not in self._found:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            self._found[key] = self._look_up(self._list.snapshot, config, model)
+        return self._found[key]
+
+    @staticmethod
+    def _look_up(snapshot: "DataSnapshot", config: ProviderConfig, model: str) -> "tuple[Publisher, ModelInfo] | None":
         name = _PATH.sub("", model) if config.type in ("google", "vertex") else model
         try:
             publisher = _publisher(snapshot, config)

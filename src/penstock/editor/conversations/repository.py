@@ -122,11 +122,9 @@ class MessageRepository:
         values = {"next_position": position + 2, "model": model, "updated_at": now, "last_message_at": now}
         if await _changed(self._tx, moved.values(**values)) != 1:
             return False
-        await self._tx.execute(
-            update(MessageRow)
-            .where(MessageRow.conversation_row_id == self._row_id, MessageRow.state == WRITING)
-            .values(state=ABORTED)
-        )
+        if position:
+            unended = (MessageRow.conversation_row_id == self._row_id, MessageRow.state == WRITING)
+            await self._tx.execute(update(MessageRow).where(*unended).values(state=ABORTED))
         user.position, answer.position = position, position + 1
         user.conversation_row_id = answer.conversation_row_id = self._row_id
         self._tx.add_all((user, answer))

@@ -1,7 +1,7 @@
 """Conversations of editor users, their messages, and the answers that models give to them."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -234,8 +234,9 @@ class Conversations:
                 raise ConversationNotFound
             messages = MessageRepository(tx, row_id)
             attachments = AttachmentRepository(tx, row_id)
-            before = await _before(messages, attachments, row, asked)
-            needs_title = row.title is None and not await messages.has_answer(COMPLETE)
+            earlier = await messages.latest(row.next_position, _HISTORY) if row.next_position else ()
+            before = await _before(attachments, earlier, asked)
+            needs_title = row.title is None and not await _is_answered(messages, earlier)
             # The position was read while the lock was ours, or we stood still for so long that it may not be.
             if not lock.was_held_until_now():
                 raise ConversationInUse
@@ -301,13 +302,19 @@ class Conversations:
         await self._running.watch()
 
 
-async def _before(
-    messages: MessageRepository, attachments: AttachmentRepository, row: ConversationRow, asked: Asked
-) -> Before:
-    rows = await messages.latest(row.next_position, _HISTORY)
+async def _before(attachments: AttachmentRepository, earlier: Sequence[MessageRow], asked: Asked) -> Before:
+    if not earlier:
+        return Before()
     files, pages = {one.id for one in asked.files}, {one.id for one in asked.pages}
     return Before(
-        [Said(one.role, one.prompt or "", one.content) for one in rows],
+        [Said(one.role, one.prompt or "", one.content) for one in earlier],
         [file for file in await attachments.used_files() if file.id not in files],
         [page for page in await attachments.used_web_resources() if page.id not in pages],
     )
+
+
+async def _is_answered(messages: MessageRepository, earlier: Sequence[MessageRow]) -> bool:
+    """A message of the conversation was answered to its end."""
+    if any(one.state == COMPLETE for one in earlier):
+        return True
+    return len(earlier) >= _HISTORY and await messages.has_answer(COMPLETE)
