@@ -74,6 +74,11 @@ def other_tenant(running_service: Service) -> Tenant:
 
 
 @pytest.fixture
+def upstream(service: Service) -> Upstream:
+    return service.upstream
+
+
+@pytest.fixture
 def editors(service: Service, tenant: Tenant) -> Iterator[Editor]:
     """Opens editors: `editors("user-2", permissions=[...])`."""
     with ExitStack() as stack:
