@@ -284,6 +284,7 @@ _PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r
         (_FORM, b"--b\r\n\r\nHello\r\n--b--\r\n"),
         (_FORM, (_PART + b"\r\n") * 2 + b"--b--\r\n"),
         ({"Content-Type": "multipart/form-data"}, _PART),
+        ({"Content-Type": "multipart/form-data; boundary=b; charset=undefined"}, _PART + b"\r\n--b--\r\n"),
         ({"Content-Type": "multipart/form-data; boundary=" + "x" * 300}, _PART),
         ({"Content-Type": "application/json"}, b"{}"),
         ({}, b"Hello"),

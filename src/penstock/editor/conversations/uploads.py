@@ -1,5 +1,6 @@
 """An upload as a form: one file, and what is said about it (`spec/editor-api.md` 6.6.1)."""
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import HTTPException, Request
@@ -43,6 +44,8 @@ async def read_upload(request: Request, limits: ContextLimits) -> Upload:
 async def _form(request: Request) -> "FormData":
     from starlette.formparsers import MultiPartException, MultiPartParser
 
+    # It logs every form that is broken as a warning: the answer says so already.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() != "multipart/form-data":
         raise BadUpload(
@@ -54,8 +57,8 @@ async def _form(request: Request) -> "FormData":
     )
     try:
         return await parser.parse()
-    except MultiPartException as error:
-        raise BadUpload("The upload could not be read.", error.message) from error
+    except (MultiPartException, UnicodeError) as error:  # there are charsets that decode nothing
+        raise BadUpload("The upload could not be read.", str(error) or "It is not what a form is.") from error
     except ClientDisconnect as error:
         raise HTTPException(400) from error  # which the router answers for every reader of a body
 
