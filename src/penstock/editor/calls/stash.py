@@ -23,7 +23,7 @@ class Stash:
 
     def hidden(self, html: str) -> str:
         """`html` with the names in place of the files."""
-        return _FILE.sub(self._name, html)
+        return _FILE.sub(self._name, html) if "data:" in html else html
 
     def restored(self, text: str) -> str:
         return _NAME.sub(self._file, text)

@@ -52,8 +52,7 @@ def planned(document: SentDocument, stash: Stash, *, reads_alt: bool) -> Plan:
     waiting = list(outline(document.content))[::-1]
     while waiting:
         element = waiting.pop()
-        outer = document.outer(element.data_id)
-        unit = None if outer is None else _unit(element, stash.hidden(outer), reads_alt)
+        unit = _unit(element, document, stash, reads_alt)
         if unit is None:
             waiting += element.children[::-1]
         else:
@@ -62,16 +61,17 @@ def planned(document: SentDocument, stash: Stash, *, reads_alt: bool) -> Plan:
     return Plan(len(ids), [one for one in ids if one not in asked], list(_pieces(units)))
 
 
-def _unit(element: Element, shown: str, reads_alt: bool) -> Unit | None:
+def _unit(element: Element, document: SentDocument, stash: Stash, reads_alt: bool) -> Unit | None:
     """None: there is nothing to review in it beyond what its children hold."""
+    outer = document.outer(element.data_id) if element.tag == "img" or element.has_own_text else None
+    if outer is None:
+        return None
     if element.tag == "img":
         return _image(element) if reads_alt and element.alt.strip() else None
-    if not element.has_own_text:
-        return None
-    riders = [one.data_id for one in element.inside()]
-    if riders and len(shown) > PIECE_CHARS:  # a container with a few loose words: its parts are worth more than they
-        return None
-    return Unit(element.data_id, shown, element.text(), riders)
+    shown = stash.hidden(outer)
+    if element.children and len(shown) > PIECE_CHARS:
+        return None  # a container with a few loose words: what stands in it is worth more
+    return Unit(element.data_id, shown, element.text(), [one.data_id for one in element.inside()])
 
 
 def _image(element: Element) -> Unit:
