@@ -9,8 +9,9 @@ from penstock.http.faces import EDITOR, GATEWAY, OPENAI, Face, face_of
 
 Operation = dict[str, Any]
 
-# A credential is needed wherever an error has a face.
+# A credential is needed wherever an error has a face; operations of the management say themselves which.
 _SURFACES = ("/v1/", "/oai/")
+_MANAGEMENT = ("/panel/api/", "/environments")
 _TEXT = {"type": "string"}
 _ERRORS: Mapping[str, dict[str, Any]] = {
     EDITOR.name: {
@@ -73,6 +74,11 @@ _CREDENTIALS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or an editor token."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
 }
+_MANAGEMENT_CREDENTIALS = {
+    "management": {"type": "http", "scheme": "bearer", "description": "The management secret."},
+    "timestamp": {"type": "apiKey", "in": "header", "name": "X-CS-Timestamp", "description": "Milliseconds."},
+    "signature": {"type": "apiKey", "in": "header", "name": "X-CS-Signature", "description": "HMAC-SHA256."},
+}
 
 
 def describe(app: FastAPI, calls: Mapping[str, Operation]) -> None:
@@ -100,12 +106,13 @@ def _completed(document: dict[str, Any], calls: Mapping[str, Operation]) -> dict
         _drop_framework_error(operation["responses"])
         if path.startswith(_SURFACES):
             operation["security"] = [{name: []} for name in _CREDENTIALS]
+        if path.startswith((*_SURFACES, *_MANAGEMENT)):
             _add_failures(path, operation["responses"])
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas |= {schema["title"]: schema for schema in _ERRORS.values()}
-    document["components"]["securitySchemes"] = _CREDENTIALS
+    document["components"]["securitySchemes"] = {**_CREDENTIALS, **_MANAGEMENT_CREDENTIALS}
     return document
 
 

@@ -38,6 +38,7 @@ def management_routes(gate: Gate, identity: Identity) -> APIRouter:
         dependencies=[Depends(gate.from_here), Depends(gate.own_pages), Depends(uncached)],
     )
     known = Depends(gate.operator)
+    by_secret: dict[str, Any] = {"openapi_extra": {"security": [{"management": []}]}}
 
     @router.post("/session", status_code=204, operation_id="panel_sign_in")
     async def sign_in(request: Request, body: SignIn) -> Response:
@@ -47,14 +48,14 @@ def management_routes(gate: Gate, identity: Identity) -> APIRouter:
         begin_session(request, answer, gate)
         return answer
 
-    @router.delete("/session", status_code=204, operation_id="panel_sign_out")
+    @router.delete("/session", status_code=204, operation_id="panel_sign_out", **by_secret)
     async def sign_out(request: Request, operator: Operator = known) -> Response:
         """End the session, on every replica."""
         answer = Response(status_code=204)
         await end_session(request, answer, gate, operator)
         return answer
 
-    @router.get("/environments", operation_id="list_environments")
+    @router.get("/environments", operation_id="list_environments", **by_secret)
     async def environments(operator: Operator = known) -> Response:
         """Every environment with its active access keys, oldest first. Secrets are never among it."""
         keys: dict[str, list[dict[str, Any]]] = {}
@@ -63,20 +64,25 @@ def management_routes(gate: Gate, identity: Identity) -> APIRouter:
         items = [{**_tenant(one), "accessKeys": keys.get(one.id, [])} for one in await identity.tenants()]
         return JSONResponse({"items": items})
 
-    @router.post("/environments", status_code=201, operation_id="create_environment")
+    @router.post("/environments", status_code=201, operation_id="create_environment", **by_secret)
     async def create(request: Request, body: Named, operator: Operator = known) -> Response:
         """Make an environment. It works at once; its users' tokens need an access key too."""
         tenant = await identity.create_tenant(body.name)
         operator.changed(request, "environment created", tenantId=tenant.id, name=tenant.name)
         return JSONResponse(_tenant(tenant), 201)
 
-    @router.patch("/environments/{environment_id:path}", operation_id="rename_environment")
+    @router.patch("/environments/{environment_id:path}", operation_id="rename_environment", **by_secret)
     async def rename(request: Request, environment_id: str, body: Named, operator: Operator = known) -> Response:
         tenant = await identity.rename_tenant(environment_id, body.name)
         operator.changed(request, "environment renamed", tenantId=tenant.id, name=tenant.name)
         return JSONResponse(_tenant(tenant))
 
-    @router.post("/environments/{environment_id:path}/access-keys", status_code=201, operation_id="create_access_key")
+    @router.post(
+        "/environments/{environment_id:path}/access-keys",
+        status_code=201,
+        operation_id="create_access_key",
+        **by_secret,
+    )
     async def create_key(
         request: Request, environment_id: str, body: NewAccessKey | None = None, operator: Operator = known
     ) -> Response:
@@ -86,7 +92,10 @@ def management_routes(gate: Gate, identity: Identity) -> APIRouter:
         return JSONResponse({"id": key.id, "name": key.name, "apiSecret": secret}, 201)
 
     @router.delete(
-        "/environments/{environment_id:path}/access-keys/{key_id}", status_code=204, operation_id="revoke_access_key"
+        "/environments/{environment_id:path}/access-keys/{key_id}",
+        status_code=204,
+        operation_id="revoke_access_key",
+        **by_secret,
     )
     async def revoke_key(request: Request, environment_id: str, key_id: str, operator: Operator = known) -> Response:
         """Refuse tokens that were signed with it; every replica does within five seconds."""
@@ -95,7 +104,9 @@ def management_routes(gate: Gate, identity: Identity) -> APIRouter:
         return Response(status_code=204)
 
     # Last: ids may have slashes in them, and this path would swallow those above.
-    @router.delete("/environments/{environment_id:path}", status_code=204, operation_id="delete_environment")
+    @router.delete(
+        "/environments/{environment_id:path}", status_code=204, operation_id="delete_environment", **by_secret
+    )
     async def delete(
         request: Request, environment_id: str, confirm: str = Query(""), operator: Operator = known
     ) -> Response:

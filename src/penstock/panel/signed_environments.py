@@ -45,7 +45,10 @@ def signed_routes(gate: Gate, services: PanelServices) -> APIRouter:
         "/environments",
         status_code=201,
         operation_id="create_signed_environment",
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}},
+            "security": [{"timestamp": [], "signature": []}],
+        },
     )
     async def create(request: Request) -> Response:
         """Make an environment with the access keys it is given.
