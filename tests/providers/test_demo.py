@@ -203,3 +203,38 @@ def test_a_review_of_content_changes_its_first_and_its_last_element() -> None:
 
 def test_whoever_only_talks_about_content_gets_an_answer() -> None:
     assert "You asked" in reply_to([{"role": "user", "content": "What is <content-aB3dE5gH>?"}])
+
+
+EDITING = {"role": "system", "content": 'Put every change between <edit document="1"> and </edit>.'}
+
+
+def changed_in_chat(document: str, wish: str) -> tuple[str, str]:
+    """What is said, and what stands in the edit."""
+    question = f"<document>\n{document}\n</document>\n\n{wish}"
+    said, _, edit = reply_to([EDITING, {"role": "user", "content": question}]).partition('<edit document="1">\n')
+    return said, edit.removesuffix("\n</edit>")
+
+
+def test_a_chat_about_a_document_proposes_to_change_what_it_is_asked_about() -> None:
+    document = (
+        '<h1 data-id="aaaa">Mill</h1><p data-id="bbbb">The wheel turns.</p><p data-id="cccc">A <b>terrace</b>.</p>'
+    )
+    said, edit = changed_in_chat(document, "Make the text about the terrace friendlier")
+    assert len(said.split()) > 20
+    assert edit == '<p data-id="cccc">A <b>terrace</b>. (A suggestion of the demo model.)</p>'
+
+
+def test_a_chat_about_nothing_in_particular_changes_the_first_paragraph() -> None:
+    document = (
+        '<h1 data-id="aaaa">Mill</h1><ul data-id="bbbb"><li data-id="cccc">One</li></ul><p data-id="dddd">Two</p>'
+    )
+    assert changed_in_chat(document, "Better, please")[1].startswith('<p data-id="dddd">Two (')
+
+
+def test_a_chat_about_an_empty_document_writes_its_first_words() -> None:
+    edit = changed_in_chat('<p data-id="aaaa">&nbsp;</p>', "Write a poem")[1]
+    assert edit.startswith('<p data-id="aaaa">This is where')
+
+
+def test_a_chat_whose_document_has_no_elements_is_a_conversation() -> None:
+    assert "demo model" in reply_to([EDITING, {"role": "user", "content": "Why is the sky blue?"}])

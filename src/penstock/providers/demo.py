@@ -28,7 +28,8 @@ from penstock.providers.transport.base import (
 from penstock.providers.wires.estimates import estimated
 
 MODEL = "demo"
-WORD_DELAY_S = 0.02
+WORD_DELAY_S = 0.05
+"""Slow enough for people to see that it streams, and to stop it."""
 
 _DONE = b"data: [DONE]\n\n"
 _WORDS = re.compile(r"\s*\S+|\s+$")

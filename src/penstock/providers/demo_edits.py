@@ -22,13 +22,21 @@ _CONTINUATION = (
     "from your editor to a model and back works."
 )
 _UNMODIFIED = "<!-- unmodified -->"
+_EDIT_TAG = "<edit"
+_ANNOUNCEMENT = (
+    "I am the demo model: I do not understand what you wish, but I can show you what becomes of an edit. In a moment "
+    "one paragraph of your document is changed. Its new text is shown beside the old one, and nothing is final until "
+    "you accept it."
+)
+_BEGINNING = "This is where a real model would write what you asked for."
+_SHORTEST_WORD = 4
 
 
 def edit_of(rules: str, question: str) -> str | None:
-    """The edit of the content in `question`; None when there is none in it."""
+    """The edit of the content, or of the document, in `question`; None when there is none in it."""
     found = _CONTENT.search(question)
     if found is None:
-        return None
+        return _proposal(question) if _EDIT_TAG in rules else None
     content = found[2]
     if _UNMODIFIED in rules:
         return _UNMODIFIED if _NEIGHBOUR.search(question) else _suggestions(content)
@@ -37,6 +45,29 @@ def edit_of(rules: str, question: str) -> str | None:
     if "as plain text" in rules:
         return _MARK + " ".join(html.unescape(_TAG.sub(" ", content)).split())
     return _marked(content)
+
+
+def _proposal(question: str) -> str | None:
+    """What a chat answers: a few sentences, and an edit of the element that the wish seems to be about."""
+    from lxml import html as markup
+
+    elements = markup.fromstring(f"<div>{question}</div>").xpath(".//*[@data-id and not(.//*[@data-id])]")
+    if not elements:
+        return None
+    wish = _words(question.rpartition(">")[2])
+    # `max` takes the first of equals: a paragraph rather than a heading or an item.
+    elements.sort(key=lambda one: one.tag != "p")
+    element = max(elements, key=lambda one: len(wish & _words(one.text_content())))
+    if element.text_content().strip():
+        _add_words(element)
+    else:
+        element.text = _BEGINNING
+    edited = markup.tostring(element, encoding="unicode", with_tail=False)
+    return f'{_ANNOUNCEMENT}\n\n<edit document="1">\n{edited}\n</edit>'
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", text.lower()) if len(word) >= _SHORTEST_WORD}
 
 
 def _marked(content: str) -> str:
