@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: install install-dev run test check format bench docs lock clean
+.PHONY: install install-dev run example test check format bench docs lock clean
 
 # An environment of an older Python, or one without the pip that is needed now, is made again.
 usable := import sys$(if $(UV),,, pip); sys.exit(sys.version_info < (3, 11))
@@ -39,6 +39,9 @@ $(VENV)/.installed-dev: requirements-dev.txt pyproject.toml
 
 run: install  ## start on 127.0.0.1:8000 with a demo tenant, and print what to try
 	@$(BIN)/penstock serve --demo
+
+example: install  ## an editor in the browser in front of the service; needs Node.js for TinyMCE
+	@$(BIN)/python examples/editor/start.py $(ARGS)
 
 test: install-dev  ## every test; what needs a missing server is skipped, with the reason
 	@$(BIN)/python -m pytest $(ARGS)
