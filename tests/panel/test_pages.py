@@ -1,5 +1,6 @@
 """What the pages say: health, hidden models (S056, S057), the configuration, tokens (S020 to S027), the playground."""
 
+import hashlib
 import html
 import json
 import re
@@ -43,6 +44,12 @@ def page_of(upstream: Upstream, tmp_path: Path, path: str, **env: str) -> str:
 
 def model(model_id: str, provider: str = "mock", **more: Any) -> dict[str, Any]:
     return {"id": model_id, "provider": provider, "description": "x", "features": FEATURES, **more}
+
+
+def test_what_was_not_written_here_is_what_its_authors_published() -> None:
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256((root / "src/penstock/panel/assets/htmx.min.js").read_bytes()).hexdigest()
+    assert f"`panel/assets/htmx.min.js` {digest}" in (root / "docs/dependencies.md").read_text("utf-8")
 
 
 # What is running
