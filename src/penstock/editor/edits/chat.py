@@ -7,13 +7,12 @@ changed element as an anchor for what precedes it.
 from enum import Enum, auto
 
 from penstock.editor.edits import plain
-from penstock.editor.edits.document import Entry, SentDocument
+from penstock.editor.edits.document import NEW, Entry, SentDocument
 from penstock.editor.edits.elements import HOLDS_ITEMS, TABLE_PARTS, is_allowed
 from penstock.editor.edits.findings import Findings
 from penstock.editor.edits.graft import Graft
 from penstock.editor.edits.mending import is_similar
 from penstock.editor.edits.nesting import fitted
-from penstock.editor.edits.nodes import NEW
 from penstock.editor.edits.tree import Element, without_ids, written
 from penstock.editor.edits.writer import GAP, Writer, read_comment
 
@@ -79,6 +78,7 @@ class ChatWriter(Writer):
     def pause(self) -> None:
         """The model has left the edit, and may come back to it."""
         self._end_graft()
+        self._end_trailing()
         self._end_waiting(cut_off=False)
         self._write_removal()
         self._behind, self._anchor = Behind.NOTHING, None
@@ -87,12 +87,17 @@ class ChatWriter(Writer):
         self._end_graft()
         if cut_off:
             self._removal = None  # what was to stand in its place has not come
-        elif self._trailing and not self._has_changed:
+        else:
+            self._end_trailing()
+        self._end_waiting(cut_off=cut_off)
+        self._write_removal()
+
+    def _end_trailing(self) -> None:
+        if self._trailing and not self._has_changed and not self._waiting:
             self._end_text()
         elif self._trailing:
             self._findings.mended("text around the edit was left out")
-        self._end_waiting(cut_off=cut_off)
-        self._write_removal()
+        self._trailing.clear()
 
     def _end_text(self) -> None:
         """An edit that is nothing but text says where it belongs by what stands before it, if at all."""
@@ -383,7 +388,7 @@ class ChatWriter(Writer):
     def _take_removal(self, data_id: str) -> None:
         entry = self._document.entry(data_id)
         if entry is None:
-            self._findings.mended(f"the removal of the unknown {data_id} was left out")
+            self._findings.lost(f"There is no element {data_id} that could be removed.", "")
             self._behind = Behind.LOST if self._behind is Behind.NOTHING and not self._waiting else self._behind
             return
         container = self._container(entry)
@@ -402,8 +407,11 @@ class ChatWriter(Writer):
 
     def _may_remove(self, entry: Entry) -> bool:
         data_id = entry.data_id or ""
-        if self._marks.get(data_id) is Mark.REMOVED or any(
-            self._is_replaced(one) for one in self._document.ancestors(data_id)
+        if (
+            '"' in data_id
+            or "--" in data_id
+            or self._marks.get(data_id) is Mark.REMOVED
+            or any(self._is_replaced(one) for one in self._document.ancestors(data_id))
         ):
             return False
         if self._marks.get(data_id) is Mark.CHANGED or data_id in self._altered:

@@ -3,12 +3,11 @@
 from typing import Final
 
 from penstock.editor.edits import plain
-from penstock.editor.edits.document import Entry, SentDocument
+from penstock.editor.edits.document import NEW, Entry, SentDocument
 from penstock.editor.edits.elements import LISTS, TABLE_PARTS, is_allowed
 from penstock.editor.edits.findings import Findings
 from penstock.editor.edits.graft import Graft
 from penstock.editor.edits.mending import is_similar
-from penstock.editor.edits.nodes import NEW
 from penstock.editor.edits.tree import Element, written
 from penstock.editor.edits.writer import Writer, read_comment
 

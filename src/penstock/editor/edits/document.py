@@ -1,14 +1,18 @@
 """A document as the editor sent it: which elements it has, where they are, and what they hold."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from html import unescape
 from typing import Final
 
 from penstock.editor.edits.elements import BLOCKS, OPAQUE, VOID, OpenElements
 from penstock.editor.edits.scanner import Kind, Scanner, Token
 from penstock.editor.edits.tree import Element, alike, parsed, placeholder, put_back
 
+NEW: Final = "new-element"
+"""The id of all elements that the document does not have."""
 _STARTS: Final = re.compile(r"<[a-zA-Z]")
 _DATA_ID: Final = re.compile(r"""[\s/"']data-id\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
 
@@ -16,7 +20,7 @@ _DATA_ID: Final = re.compile(r"""[\s/"']data-id\s*=\s*(?:"([^"]*)"|'([^']*)'|([^
 def data_id_of(tag: str) -> str | None:
     """The id in a start tag, as it is written."""
     match = _DATA_ID.search(tag)
-    return match[match.lastindex].strip() if match and match.lastindex else None
+    return (unescape(match[match.lastindex]).strip() or None) if match and match.lastindex else None
 
 
 class Entry:
@@ -159,6 +163,12 @@ class SentDocument:
         """An element that models never write, if the document has the very same."""
         return self._outline.opaque.get(alike(markup))
 
+    def originals_in(self, data_id: str) -> "Counter[str]":
+        """The elements that models never write, in an element and as that element."""
+        around = self._entries[data_id]
+        inside = (one for one in self._outline.opaque_entries if around.start <= one.start and one.end <= around.end)
+        return Counter(self.content[one.start : one.end] for one in inside)
+
     def has_tag(self, name: str) -> bool:
         return name in self._outline.names
 
@@ -199,6 +209,7 @@ class _Outline:
 
     def _start(self, token: Token) -> None:
         data_id = data_id_of(token.raw)
+        data_id = None if data_id == NEW else data_id
         parent = next((entry for entry in reversed(self._open) if entry is not None and entry.data_id), None)
         self.names.add(token.name)
         entry: Entry | None = None

@@ -1,12 +1,13 @@
 """One element of a model's edit, made fit: what the model forgot is restored, what it may not write is taken away."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.editor.edits.document import SentDocument
+from penstock.editor.edits.document import NEW, SentDocument
 from penstock.editor.edits.elements import OPAQUE
 from penstock.editor.edits.nesting import well_nested
-from penstock.editor.edits.nodes import NEW, RawElement
+from penstock.editor.edits.nodes import RawElement
 from penstock.editor.edits.sanitize import sanitized
 from penstock.editor.edits.tree import Element, canonical, parsed, put_back
 
@@ -24,6 +25,9 @@ class Mender:
     def elements(self, raw: RawElement) -> Sequence[Element | str]:
         """What the markup holds at its top, in order; usually one element."""
         if raw.tag in OPAQUE and raw.kept:
+            entry = self._document.entry(raw.data_id)
+            if entry is None or raw.kept[0] != self._document.outer(raw.data_id or ""):
+                return []
             kept = Element(raw.tag, {"data-id": raw.data_id} if raw.data_id else {}, [])
             kept.source = raw.kept[0]
             return [kept]
@@ -35,11 +39,29 @@ class Mender:
             return node
         original = self._document.tree(node.data_id) if self._document.entry(node.data_id) and node.data_id else None
         put_back(node, raw.kept)
+        if raw.kept:
+            self._check_kept(node, None)
         removed: list[str] = []
         cleaned = sanitized(node, original, removed)
         if removed:
             self._repairs.append(f"taken out of the edit: {', '.join(sorted(set(removed)))}")
         return None if cleaned is None else well_nested(cleaned)
+
+    def _check_kept(self, element: Element, own: "Counter[str] | None") -> None:
+        """Scripts, frames and drawings stay only within the element of the document that has them."""
+        if own is None and element.data_id and self._document.entry(element.data_id) is not None:
+            own = self._document.originals_in(element.data_id)
+        children: list[Element | str] = []
+        for child in element.children:
+            if isinstance(child, Element) and child.source is not None:
+                if own is None or not own[child.source]:
+                    self._repairs.append("an element of another place of the document was left out")
+                    continue
+                own[child.source] -= 1
+            elif isinstance(child, Element):
+                self._check_kept(child, own)
+            children.append(child)
+        element.children = children
 
     def restored(self, element: Element) -> bool:
         """Give an element of the document back what the model forgot. Whether it is then as it was.

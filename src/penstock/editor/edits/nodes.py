@@ -11,8 +11,6 @@ from penstock.editor.edits.elements import BLOCKS, INLINE, KNOWN, LINE_HOLDERS, 
 from penstock.editor.edits.scanner import Kind, Scanner, Token
 from penstock.editor.edits.tree import placeholder
 
-NEW: Final = "new-element"
-
 _FRAMES: Final = names(
     "answer document documents edit edits existing-document head html body output replacement response result"
 )

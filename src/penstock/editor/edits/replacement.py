@@ -178,7 +178,7 @@ class ReplacementWriter(Writer):
         units = plain.units(text)
         if len(units) == len(leaves) + 1 and units[0].text().rstrip().endswith(":"):
             units = units[1:]
-        if cut_off or not units or (len(leaves) != 1 and len(leaves) != len(units)):
+        if cut_off or not units or (len(leaves) > 1 and len(leaves) != len(units)):
             self._findings.lost("The answer was plain text. Write every element of the content, as HTML.", text)
             return
         self._findings.mended("plain text was put into the elements of the content")

@@ -95,7 +95,7 @@ class EditStream:
         return self._findings.rejected_text()
 
     def _taken(self) -> str:
-        out = self._writer.take()
+        out = self._writer.take().replace("\0", "")
         self.has_output = self.has_output or self._writer.has_written
         return out
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.editor.edits.document import Entry, SentDocument
+from penstock.editor.edits.document import NEW, Entry, SentDocument
 from penstock.editor.edits.elements import WRAPPERS
 from penstock.editor.edits.findings import Findings
 from penstock.editor.edits.mending import Mender, words
 from penstock.editor.edits.nesting import fitted
-from penstock.editor.edits.nodes import NEW, RawElement
+from penstock.editor.edits.nodes import RawElement
 from penstock.editor.edits.plain import readable_nodes
 from penstock.editor.edits.tree import Element, without_ids, written
 
