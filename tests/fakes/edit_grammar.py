@@ -58,9 +58,12 @@ def named_by(stream: str) -> set[str]:
     return {*parse(stream).by_id(), *removed}
 
 
-def rest_of(html: str, named: Collection[str]) -> str:
-    """The document without the elements that are named or new, which must be the same before a merge and after it."""
-    root = parse(html)
+def rest_of(html: str, named: Collection[str], comments: bool = True) -> str:
+    """The document without the elements that are named or new, which must be the same before a merge and after it.
+
+    `comments`: with those of users. Editors strip them from the table whose cell has been edited (8.2).
+    """
+    root = parse(html) if comments else parse(html).without_comments()
     for one in list(root.elements()):
         if one.parent is not None and (one.data_id in named or one.data_id == NEW):
             one.replace()

@@ -121,6 +121,9 @@ IN_A_TAG = (
 
 _TAGS = frozenset(("script", "style", "base", "link", "meta", "frame", "frameset", "applet"))
 _SHOWN_ONLY = frozenset(("img", "source", "video", "audio", "image", "track"))
+_ANIMATIONS = frozenset(("animate", "set", "animatemotion", "animatetransform", "animatecolor"))
+_ANIMATED = frozenset(("values", "to", "from", "by"))
+"""Addresses on animations only."""
 _WORDS = re.compile(r"alt|title|class|id|lang|dir|style|data-.*")
 """Attributes whose value is never an address."""
 _NOT_SEEN = re.compile(r"[\t\n\r]|^[\x00-\x20]+")
@@ -162,7 +165,7 @@ def _active(tag: str, attributes: dict[str, str]) -> Iterator[str]:
 
 
 def _runs(tag: str, name: str, value: str) -> bool:
-    if _WORDS.fullmatch(name):
+    if _WORDS.fullmatch(name) or (name in _ANIMATED and tag not in _ANIMATIONS):
         return False
     address = _NOT_SEEN.sub("", _NOT_SEEN.sub("", value)).lower()
     if address.startswith(("javascript:", "vbscript:", "data:text/html", "data:application/xhtml", "data:text/xml")):

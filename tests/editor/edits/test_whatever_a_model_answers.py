@@ -82,8 +82,9 @@ def test_whatever_is_answered_changes_nothing_but_what_it_names(seed: int) -> No
     _, (stream,) = answered([sent], text, seed, cut_off=seed % 3 == 0)
     assert offences_in_chat(sent, stream) == [], (names, text, stream)
     merged = merge_chat(sent, stream)
-    for named in (named_by(stream), named_in(text + script.written(), sent)):
-        assert rest_of(merged, named) == rest_of(sent, named), (names, text, stream)
+    named, meant = named_by(stream), named_in(text + script.written(), sent)
+    assert rest_of(merged, named) == rest_of(sent, named), (names, text, stream)
+    assert rest_of(merged, meant, comments=False) == rest_of(sent, meant, comments=False), (names, text, stream)
     assert ids_met_twice(merged) == []
     assert active(merged) - active(sent) == {}
     assert active(stream) - active(sent) == {}
