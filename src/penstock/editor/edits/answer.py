@@ -22,13 +22,11 @@ _INDENT: Final = re.compile(r"[ \t]*")
 _FENCE: Final = re.compile(r"(`{3,}|~{3,})([^\n`]*)(?:\n|\Z)")
 _FENCE_BEGUN: Final = re.compile(r"(?:`{1,2}|~{1,2}|`{3,}[^\n`]{0,80}|~{3,}[^\n]{0,80})\Z")
 _EDIT_TAG: Final = re.compile(r"<(/?)edit\b([^<>]{0,200})>", re.IGNORECASE)
-_EDIT_TAG_BEGUN: Final = re.compile(r"</?(?:e(?:d(?:i(?:t(?:[\s/][^<>]{0,200})?)?)?)?)?\Z", re.IGNORECASE)
 _ESCAPED_TAG: Final = re.compile(r"&lt;(/?)edit\b((?:(?!&lt;|&gt;).){0,200})&gt;", re.IGNORECASE)
-_ESCAPED_TAG_BEGUN: Final = re.compile(
-    r"&(?:l(?:t(?:;(?:/?(?:e(?:d(?:i(?:t(?:[\s/](?:(?!&lt;|&gt;)[^<]){0,200})?)?)?)?)?)?)?)?)?\Z", re.IGNORECASE
-)
+_TAG_BEGUN: Final = re.compile(r"<(?:[a-zA-Z]|!|\Z)")
 _NUMBER: Final = re.compile(r"document\D{0,10}(\d{1,4})", re.IGNORECASE)
 _HTML_FENCES: Final = frozenset(("", "edit", "htm", "html", "xhtml", "xml"))
+_LONGEST_EDIT_TAG: Final = 250
 _LONGEST_TAG: Final = 2_000
 _LONGEST_COMMENT: Final = 300
 
@@ -175,7 +173,7 @@ class AnswerReader:
         end = start
         while end < len(text) and text[end] == "`":
             end += 1
-        if end == len(text) and not is_end:
+        if end == len(text) and not is_end and end - start < _LONGEST_EDIT_TAG:
             return start
         ticks = end - start
         self._code_ticks = ticks if self._code_ticks == 0 else 0 if self._code_ticks == ticks else self._code_ticks
@@ -188,7 +186,7 @@ class AnswerReader:
         tag = _EDIT_TAG.match(text, start)
         if tag is not None:
             return self._edit_tag(tag)
-        if not is_end and _EDIT_TAG_BEGUN.match(text, start):
+        if not is_end and _is_tag_begun(text, start, "<"):
             return start
         return self._spoken(text, start, start + 1)
 
@@ -211,7 +209,7 @@ class AnswerReader:
             if escaped is not None:
                 self._is_escaped = True
                 return self._edit_tag(escaped)
-            if not is_end and _ESCAPED_TAG_BEGUN.match(text, place):
+            if not is_end and _is_tag_begun(text, place, "&lt;"):
                 return start
         return self._line_goes_on(text, start, place)
 
@@ -229,18 +227,13 @@ class AnswerReader:
         tag = _EDIT_TAG.match(text, place)
         if tag is not None:
             return self._edit_tag(tag)
-        if not is_end and _EDIT_TAG_BEGUN.match(text, place):
+        if not is_end and _is_tag_begun(text, place, "<"):
             return place
         limit = _LONGEST_COMMENT if text.startswith("<!-", place) else _LONGEST_TAG
         end = text.find(">", place, place + limit)
         if end < 0:
-            return (
-                None
-                if is_end
-                or len(text) - place > limit
-                or (not text[place + 1 : place + 2].strip("0123456789 =-") and len(text) > place + 1)
-                else place
-            )
+            waits = not is_end and len(text) - place <= limit and _TAG_BEGUN.match(text, place)
+            return place if waits else None
         document = self._document_of(text[place : end + 1])
         if document is None:
             return None
@@ -289,14 +282,21 @@ class AnswerReader:
         tag = (_ESCAPED_TAG if self._is_escaped else _EDIT_TAG).search(text, start)
         end = tag.start() if tag is not None else len(text)
         if tag is None and not is_end:
-            begun = text.rfind("&" if self._is_escaped else "<", start)
-            pattern = _ESCAPED_TAG_BEGUN if self._is_escaped else _EDIT_TAG_BEGUN
-            if begun >= 0 and pattern.match(text, begun):
-                end = begun
+            end = self._end_of_sure(text, start)
         if self._current < 0 and not self._choose(text[start:end], is_end or tag is not None):
             return start
         self._put(text[start:end])
         return end if tag is None else self._edit_tag(tag)
+
+    def _end_of_sure(self, text: str, start: int) -> int:
+        """Up to where it is certain that no tag of an edit has begun."""
+        begins = "&lt;" if self._is_escaped else "<"
+        tails = (
+            (text.rfind("&lt;", start), len(text) - 3, len(text) - 2, len(text) - 1)
+            if self._is_escaped
+            else (text.rfind("<", start),)
+        )
+        return next((one for one in tails if one >= start and _is_tag_begun(text, one, begins)), len(text))
 
     def _choose(self, text: str, must: bool) -> bool:
         """Whether it is known whose edit this is: the first id that is known says so."""
@@ -356,7 +356,7 @@ class AnswerReader:
         if language in _HTML_FENCES:
             inside = re.compile(r"\s*").match(text, fence.end())
             first = inside.end() if inside else fence.end()
-            if first == len(text) and not is_end:
+            if first == len(text) and not is_end and first - start < _LONGEST_TAG:
                 return start
             if text[first : first + 1] == "<":
                 self._fence = fence[1]
@@ -394,12 +394,26 @@ class AnswerReader:
         place = indent.end() if indent else start
         fence = _FENCE.match(text, place)
         if fence is not None and fence[1][0] == self._fence[0] and len(fence[1]) >= len(self._fence):
-            if fence.end() == len(text) and not text.endswith("\n") and not is_end:
-                return start
-            return fence.end() if not fence[2].strip() else None
+            if fence[2].strip():
+                return None
+            waits = fence.end() == len(text) and not text.endswith("\n") and not is_end
+            return start if waits and len(text) - start < _LONGEST_EDIT_TAG else fence.end()
         rest = text[place:]
         is_begun = len(rest) < len(self._fence) and rest == self._fence[0] * len(rest) and place - start < 4
         return start if is_begun and not is_end else None
+
+
+def _is_tag_begun(text: str, start: int, begins: str) -> bool:
+    """Whether what stands here to the end may become the tag of an edit. `begins`: how a tag begins."""
+    rest = text[start : start + _LONGEST_EDIT_TAG].lower()
+    if len(rest) == _LONGEST_EDIT_TAG:
+        return False
+    for whole in (f"{begins}edit", f"{begins}/edit"):
+        if whole.startswith(rest):
+            return True
+        if rest.startswith(whole):
+            return not rest[len(whole)].isalnum() and ("&gt;" not in rest if begins == "&lt;" else "<" not in rest[1:])
+    return False
 
 
 class _Readable:

@@ -41,6 +41,8 @@ class ChatWriter(Writer):
         self._behind = Behind.NOTHING
         self._anchor: Entry | None = None
         self._waiting: list[Element] = []
+        self._is_unsure = False
+        """Whether what waits first may have been meant as an element of the document."""
         self._removal: Entry | None = None
         """Held until it is known whether a new element stands in its place."""
         self._removal_follows_new = False
@@ -79,7 +81,7 @@ class ChatWriter(Writer):
         """The model has left the edit, and may come back to it."""
         self._end_graft()
         self._end_trailing()
-        self._end_waiting(cut_off=False)
+        self._end_waiting(is_lost=self._is_unsure)
         self._write_removal()
         self._behind, self._anchor = Behind.NOTHING, None
 
@@ -89,7 +91,7 @@ class ChatWriter(Writer):
             self._removal = None  # what was to stand in its place has not come
         else:
             self._end_trailing()
-        self._end_waiting(cut_off=cut_off)
+        self._end_waiting(is_lost=cut_off or self._is_unsure)
         self._write_removal()
 
     def _end_trailing(self) -> None:
@@ -214,6 +216,7 @@ class ChatWriter(Writer):
         elif self._document.is_blank and not self._document.ids:
             self._write_new(node, None)
         else:
+            self._is_unsure |= node.data_id != NEW and self._behind is Behind.NOTHING and not self._document.is_blank
             self._waiting.append(node)
 
     def _write_new(self, node: Element, parent: str | None, around: Entry | None = None) -> bool:
@@ -289,7 +292,7 @@ class ChatWriter(Writer):
         for around in self._document.ancestors(anchor.data_id or ""):
             if around.data_id in self._altered or around.data_id in self._marks:
                 return None
-            follows = self._document.is_last_in(anchor, around) or not is_allowed(anchor.parent_tag, "p")
+            follows = self._document.is_last_in(anchor, around) or anchor.parent_tag not in HOLDS_ITEMS
             if is_allowed(around.parent_tag, tag):
                 return around if follows else None
         return None
@@ -311,7 +314,7 @@ class ChatWriter(Writer):
     # --- new elements that look ahead --------------------------------------------------------------------------------
 
     def _place_waiting(self, before: Entry, *, is_kept: bool) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._is_unsure = self._waiting, [], False
         if not waiting:
             return
         is_start = self._behind is Behind.NOTHING and not self._has_begun and self._document.is_first(before)
@@ -353,14 +356,14 @@ class ChatWriter(Writer):
             return None
         return previous
 
-    def _end_waiting(self, *, cut_off: bool) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _end_waiting(self, *, is_lost: bool) -> None:
+        waiting, self._waiting, self._is_unsure = self._waiting, [], False
         if not waiting:
             return
         is_start = self._behind is Behind.NOTHING
         first = self._document.top[0] if is_start and self._has_begun and self._document.top else None
-        if cut_off or self._behind is Behind.LOST or (first is not None and not self._may_write_first(first)):
-            why = "New elements had no place: put an unchanged element of the document in front of them."
+        if is_lost or self._behind is Behind.LOST or (first is not None and not self._may_write_first(first)):
+            why = "It was not clear where new elements belong. Put an unchanged element of the document before them."
             self._reject(why, waiting)
             return
         if not is_start or first is not None:
@@ -380,7 +383,7 @@ class ChatWriter(Writer):
             self._graft_gap = True
             return
         if self._waiting:
-            self._end_waiting(cut_off=False)
+            self._end_waiting(is_lost=False)
             self._write(GAP)
         self._write_removal()
         self._behind, self._anchor = Behind.GAP, None
@@ -481,8 +484,11 @@ class ChatWriter(Writer):
         self._graft.replace(data_id, node, is_changed=not is_same)
 
     def _graft_new(self, node: Element) -> bool:
-        if self._graft is None or self._graft_gap or node.tag not in TABLE_PARTS:
+        if self._graft is None or node.tag not in TABLE_PARTS:
             return False
+        if self._graft_gap:
+            self._graft.gap()
+            self._graft_gap = False
         self._graft.add(node)
         return True
 

@@ -1,5 +1,6 @@
 """One element of a model's edit, made fit: what the model forgot is restored, what it may not write is taken away."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +16,8 @@ OMITTED: Final = "data:omitted;"
 """Begins the address of a picture whose data the model was not shown."""
 _MAY_BE_EMPTY: Final = frozenset(("alt", "href", "src", "title", "value"))
 _SIMILAR: Final = 0.5
+_WORD: Final = re.compile(r"\w+")
+_LONGEST_WORDS: Final = 14
 
 
 class Mender:
@@ -177,11 +180,18 @@ def words(text: str) -> list[str]:
 
 def likeness(one: str, other: str) -> float:
     """How much two texts have in common, from 0 to 1."""
-    mine, theirs = words(one), words(other)
+    mine, theirs = _features(one), _features(other)
     if not mine or not theirs:
         return 1.0 if mine == theirs else 0.0
-    common = len(set(mine) & set(theirs))
-    return 2 * common / (len(set(mine)) + len(set(theirs)))
+    return 2 * len(mine & theirs) / (len(mine) + len(theirs))
+
+
+def _features(text: str) -> set[str]:
+    """Its words; pairs of letters where a script does not part words."""
+    found = _WORD.findall(text.lower())
+    if sum(map(len, found)) <= _LONGEST_WORDS * len(found):
+        return set(found)
+    return {word[place : place + 2] for word in found for place in range(max(1, len(word) - 1))}
 
 
 def is_similar(one: str, other: str) -> bool:
