@@ -29,8 +29,9 @@ FLAGS = [
 _STATUS = "Failed to load resource: the server responded with a status"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file: no other event loop can run beside Playwright's, so asynchronous tests wait for its end."""
     if not CHROMIUM.exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {CHROMIUM}")
     with sync_playwright() as playwright:
