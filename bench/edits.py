@@ -1,7 +1,7 @@
 """What reading a model's edits costs: `python -m bench.edits`. CPU microseconds per chunk, and per kilobyte of text.
 
-A chunk is what a model sends at a time: 4 to 20 characters. The model rewrites every third paragraph of the document and
-repeats the others; in a chat it adds a new one now and then.
+A chunk is what a model sends at a time: 4 to 20 characters. The model writes out the whole document and changes some of
+its paragraphs. `most` holds the one pass over the document itself, at its first use.
 """
 
 import time

@@ -92,8 +92,11 @@ _CLOSED_BY: Final = {
     "caption": SECTIONS | {"tr"},
     "colgroup": SECTIONS | {"tr"},
 }
+_CLOSING: Final = frozenset().union(*_CLOSED_BY.values())
 _BARRIERS: Final = CELLS | {"table", "caption", "template", "object", "svg", "math"}
 _LIST_BARRIERS: Final = _BARRIERS | LISTS | {"dl"}
+_FARTHEST: Final = 512
+"""How far outwards a tag reaches. Browsers build no deeper trees, and the cost of a tag has to have an end."""
 
 
 def is_allowed(parent: str | None, child: str) -> bool:
@@ -127,9 +130,11 @@ class OpenElements:
         return 0 if depth is None else len(self.names) - depth
 
     def _closed_by_sibling(self, name: str) -> int:
+        if name not in _CLOSING:
+            return 0
         barriers = frozenset(("table",)) if name in TABLE_PARTS else _LIST_BARRIERS
         closed = 0
-        for count, opened in enumerate(reversed(self.names), 1):
+        for count, opened in enumerate(self.names[: -_FARTHEST - 1 : -1], 1):
             if name in _CLOSED_BY.get(opened, ()):
                 closed = count
             if opened in barriers:
@@ -137,7 +142,7 @@ class OpenElements:
         return closed
 
     def _find(self, name: str, barriers: frozenset[str]) -> int | None:
-        for depth in range(len(self.names) - 1, -1, -1):
+        for depth in range(len(self.names) - 1, max(-1, len(self.names) - 1 - _FARTHEST), -1):
             if self.names[depth] == name:
                 return depth
             if self.names[depth] in barriers:
