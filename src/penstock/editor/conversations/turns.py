@@ -22,8 +22,7 @@ BEGUN: Final = Event("begun", {})
 """The first thing `Turn.events` gives, for whoever starts it; the client never sees it."""
 
 _TITLE_WAIT_S = 2.0
-_REASONING_EVERY_S = 5.0
-_LONGEST_URL = 4096
+_PATIENCE_S = 6.0
 _MOST_WAITING = 64
 
 T = TypeVar("T")
@@ -128,8 +127,15 @@ class Turn:
                     await self._room.wait()
 
     async def _next(self) -> Event | None:
-        """Taking makes room again: a client that does not read slows the provider down."""
-        event = await self._inbox.get()
+        """Taking makes room again: a client that does not read slows the provider down.
+
+        While the model has not said a word, its user sees now and then that it is being waited for (W-17).
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE_S if self._answer.is_silent else None):
+                event = await self._inbox.get()
+        except TimeoutError:
+            return Event("reasoning", {})
         if self._inbox.qsize() < _MOST_WAITING:
             self._room.set()
         return event
