@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from penstock.cli.hangup import reloading
 from penstock.settings import EXIT_CODE, Settings, SettingsError, load_settings, render
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ async def _serve(settings: Settings, *, demo: bool, sockets: list[socket.socket]
 
                 server.when_started = partial(_announce, settings, house, await prepare_demo(settings, house))
             _settle_memory()
-            await server.serve(sockets=sockets)
+            with reloading(house.catalog):
+                await server.serve(sockets=sockets)
     except CannotPrepare as error:
         _stop(str(error), EXIT_UNAVAILABLE)
     except CoordinationUnavailable as error:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from penstock.cli.hangup import asks_to_reload
+
 _PAUSE_S = 0.2
 _RESTART_AFTER_S = 1.0
 _LIVED_S = 10.0
@@ -21,8 +23,9 @@ def supervise(count: int, listener: socket.socket) -> int:
     then the others are stopped, and its exit code is ours. One that was killed is started again.
     """
     stopping: list[int] = []
-    with _on_signals(stopping):
-        workers = [_Worker(listener) for _ in range(count)]
+    workers: list[_Worker] = []
+    with _on_signals(stopping, workers):
+        workers += [_Worker(listener) for _ in range(count)]
         while not stopping:
             time.sleep(_PAUSE_S)
             for position, worker in enumerate(workers):
@@ -64,11 +67,20 @@ def _stop(workers: list[_Worker]) -> int:
 
 
 @contextlib.contextmanager
-def _on_signals(seen: list[int]) -> Iterator[None]:
+def _on_signals(seen: list[int], workers: list[_Worker]) -> Iterator[None]:
+    """SIGHUP is passed on, where it asks to reload: each worker has a catalog of its own."""
+
     def note(number: int, _: FrameType | None) -> None:
         seen.append(number)
 
+    def pass_on(number: int, _: FrameType | None) -> None:
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.send_signal(number)
+
     before = {sig: signal.signal(sig, note) for sig in (signal.SIGTERM, signal.SIGINT)}
+    if asks_to_reload():
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, pass_on)
     try:
         yield
     finally:

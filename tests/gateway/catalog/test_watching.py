@@ -163,3 +163,14 @@ def test_a_file_that_cannot_be_read_at_start_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught:
         Catalog.open(CatalogOptions(providers=missing))
     assert "No such file" in caught.value.problems[0].message
+
+
+async def test_w04_what_was_refused_is_kept_until_it_can_be_used(files: CatalogOptions, tmp_path: Path) -> None:
+    catalog = Catalog.open(files)
+    write(tmp_path / "models.json", [{"id": "x"}])
+    assert not await catalog.read_again("test")
+    assert {one.path for one in catalog.refused} >= {"[0].provider"}
+    write(tmp_path / "models.json", [model(), model(id="mini")])
+    assert await catalog.read_again("test")
+    assert catalog.refused == ()
+    assert len(catalog.current.models) == 2

@@ -26,12 +26,18 @@ def log_problems(problems: Iterable[Problem]) -> None:
 
 
 class Catalog:
-    """`current` is read on the hot path: one attribute, never awaited, replaced as a whole."""
+    """`current` is read on the hot path: one attribute, never awaited, replaced as a whole.
+
+    `refused` says what is wrong with sources that were changed and cannot be used; then `current` is what they gave
+    before.
+    """
 
     def __init__(self, options: CatalogOptions, snapshot: Snapshot) -> None:
         """`snapshot` is what `options` give."""
         self.current = snapshot
+        self.refused: tuple[Problem, ...] = ()
         self._options = options
+        self._reading = asyncio.Lock()
         self._callbacks: list[OnChange] = []
         self._discovered: Mapping[str, Sequence[str]] = {}
         self._sources = tuple(one for one in (options.providers, options.models) if one is not None and one.path)
@@ -73,17 +79,32 @@ class Catalog:
                 await self.reload()
             self._seen = seen
 
+    async def read_again(self, why: str) -> bool:
+        """`reload` because somebody asked for it, with a line in the log whatever comes of it."""
+        version = self.current.version
+        is_usable = await self.reload()
+        if is_usable and self.current.version == version:
+            watched = "nothing has changed" if self.is_watched else "no file of them is configured"
+            log.warning(f"providers and models were read again: {watched}", asked_by=why)
+        return is_usable
+
     async def reload(self) -> bool:
         """Read the sources again. What cannot be used is logged, and the present catalog goes on; then False.
 
         What says the same as before changes nothing and calls nobody.
         """
+        async with self._reading:
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         try:
             snapshot = await asyncio.to_thread(load_catalog, self._options, self.current.version + 1, self._discovered)
         except Refused as refused:
+            self.refused = tuple(refused.problems)
             log.error("the changed catalog is refused; the previous one goes on", problems=len(refused.problems))
             log_problems(refused.problems)
             return False
+        self.refused = ()
         if msgspec.structs.replace(snapshot, version=self.current.version) == self.current:
             return True
         self.current = snapshot
