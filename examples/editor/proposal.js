@@ -74,8 +74,12 @@ export class Proposal {
       return false;
     }
     const accept = button("Accept", () => this.accept(), { className: "primary" });
-    this.#bar.onkeydown = (event) => event.key === "Escape" && this.reject();
-    this.#bar.replaceChildren(this.#status, accept, button("Reject", () => this.reject()));
+    const reject = () => {
+      this.reject();
+      this.#editor.focus();
+    };
+    this.#bar.onkeydown = (event) => event.key === "Escape" && reject();
+    this.#bar.replaceChildren(this.#status, accept, button("Reject", reject));
     this.#status.textContent = described(this.#preview.counts);
     this.#preview.scrollToFirst();
     if (focus) accept.focus();

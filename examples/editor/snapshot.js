@@ -329,8 +329,23 @@ function giveBack(fresh, parts, method) {
     const target = fresh.dataset.id === id ? fresh : fresh.querySelector(`[data-id="${id}"]`);
     carried = whole;
     if (!target) continue;
-    target[method](carried);
+    put(target, carried, method);
     carried = document.createDocumentFragment();
   }
-  fresh[method](carried);
+  put(fresh, carried, method);
+}
+
+function put(target, content, method) {
+  const [left, right] = method === "prepend" ? [content.lastChild, target.firstChild] : [target.lastChild, content.firstChild];
+  target[method](content);
+  if (left && right) join(left, right);
+}
+
+/** Bold text and the like that the selection had cut in two is one again. */
+function join(left, right) {
+  if (left.nodeType !== Node.ELEMENT_NODE || left.matches(MARKED) || !left.cloneNode().isEqualNode(right.cloneNode())) return;
+  const [innerLeft, innerRight] = [left.lastChild, right.firstChild];
+  left.append(...right.childNodes);
+  right.remove();
+  if (innerLeft && innerRight) join(innerLeft, innerRight);
 }
