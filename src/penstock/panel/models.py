@@ -11,6 +11,7 @@ from penstock.gateway.inference.provider_health import provider_health
 from penstock.panel.desk import Desk
 from penstock.panel.gate import Operator
 from penstock.panel.overview import by_weight
+from penstock.panel.pages import go
 from penstock.providers.facts import STATED
 
 _ABOUT_MODELS = ("MODELS", "MODELS_FILE")
@@ -38,10 +39,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def model_page_routes(desk: Desk) -> APIRouter:
     router, services = desk.router(), desk.services
-    reading = Depends(desk.gate.signed_in)
+    reading, changing = Depends(desk.gate.signed_in), Depends(desk.gate.form)
 
     @router.get("/panel/models")
-    async def models(request: Request, operator: Operator = reading) -> Response:
+    async def models(request: Request, again: str = "", operator: Operator = reading) -> Response:
         snapshot = services.catalog.current
         health = {one["key"]: one for one in provider_health(services.catalog, services.providers)}
         return desk.show(
@@ -52,7 +53,16 @@ def model_page_routes(desk: Desk) -> APIRouter:
             skipped=_skipped(snapshot),
             remarks=_remarks(snapshot),
             providers=list(health.values()),
+            refused=services.catalog.refused,
+            is_watched=services.catalog.is_watched,
+            was_read_again=bool(again),
         )
+
+    @router.post("/panel/models/read-again")
+    async def read_again(request: Request, operator: Operator = changing) -> Response:
+        is_usable = await services.catalog.read_again("panel")
+        operator.changed(request, "providers and models read again", outcome="usable" if is_usable else "refused")
+        return go(request, "/panel/models?again=1")
 
     return router
 

@@ -46,7 +46,7 @@ def overview_routes(desk: Desk) -> APIRouter:
             providers=provider_health(services.catalog, services.providers),
             models=[model for model in snapshot.models if model.backends],
             environments=await _count(desk),
-            problems=by_weight([*services.problems, *snapshot.problems]),
+            problems=by_weight([*services.catalog.refused, *services.problems, *snapshot.problems]),
         )
 
     return router
