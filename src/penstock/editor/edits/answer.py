@@ -255,7 +255,7 @@ class AnswerReader:
         return self._document_with(data_id)
 
     def _document_with(self, data_id: str) -> int | None:
-        order = [self._current, *range(len(self._documents))] if self._documents else []
+        order = [max(self._current, 0), *range(len(self._documents))] if self._documents else []
         return next((index for index in order if self._documents[index].entry(data_id) is not None), None)
 
     # --- edits -------------------------------------------------------------------------------------------------------
@@ -437,4 +437,6 @@ class _Readable:
         markup, self._parts = "".join(self._parts), []
         self._reader = NodeReader(SentDocument(""))
         text = readable(markup)
+        if "<" not in markup and "data-id" in text:
+            text = readable(text)  # it was escaped
         return f"{text}\n\n" if text else ""

@@ -337,6 +337,7 @@ class ChatWriter(Writer):
     def _write_anchor(self, entry: Entry) -> None:
         self._write(self._document.outer(entry.data_id or "") or "")
         self._mark(entry, Mark.KEPT)
+        self._last_is_new = False
 
     def _outer_before(self, before: Entry, tag: str) -> Entry | None:
         """The element around a piece of a line: a block cannot stand within the line."""
@@ -384,7 +385,8 @@ class ChatWriter(Writer):
             return
         if self._waiting:
             self._end_waiting(is_lost=False)
-            self._write(GAP)
+            if self._last_is_new and self._behind is not Behind.NOTHING:
+                self._write(GAP)
         self._write_removal()
         self._behind, self._anchor = Behind.GAP, None
 

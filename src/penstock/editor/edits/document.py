@@ -36,7 +36,7 @@ class Entry:
         self.parent = parent
         """The nearest element around it that has an id."""
         self.parent_tag = parent_tag
-        """The tag of the element directly around it."""
+        """The tag of the element around it whose rules it has to keep."""
         self.previous: Entry | None = None
         self.following: Entry | None = None
         """The elements directly beside it, if they have ids."""
@@ -214,8 +214,7 @@ class _Outline:
         self.names.add(token.name)
         entry: Entry | None = None
         if not self._open or data_id or token.name in OPAQUE:
-            parent_tag = self._names.names[-1] if self._names.names else None
-            entry = Entry(token.name, data_id, parent, parent_tag, self._offset)
+            entry = Entry(token.name, data_id, parent, self._names.parent, self._offset)
             if not self._open:
                 self.top.append(entry)
             entry.top = len(self.top) - 1

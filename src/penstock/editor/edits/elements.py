@@ -92,6 +92,8 @@ _CLOSED_BY: Final = {
     "caption": SECTIONS | {"tr"},
     "colgroup": SECTIONS | {"tr"},
 }
+TRANSPARENT: Final = frozenset(("a", "del", "ins"))
+"""They may hold whatever the element around them may hold."""
 _CLOSING: Final = frozenset().union(*_CLOSED_BY.values())
 _BARRIERS: Final = CELLS | {"table", "caption", "template", "object", "svg", "math"}
 _LIST_BARRIERS: Final = _BARRIERS | LISTS | {"dl"}
@@ -105,7 +107,7 @@ def is_allowed(parent: str | None, child: str) -> bool:
         return parent in _PARENTS[child]
     if parent in _CHILDREN:
         return child in _CHILDREN[parent]
-    holds_lines = parent in LINE_HOLDERS or parent in INLINE - {"a", "del", "ins"}
+    holds_lines = parent in LINE_HOLDERS or parent in INLINE - TRANSPARENT
     return not (holds_lines and child in BLOCKS)
 
 
@@ -114,6 +116,11 @@ class OpenElements:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+
+    @property
+    def parent(self) -> str | None:
+        """The innermost one that decides what may be in it."""
+        return next((name for name in self.names[: -_FARTHEST - 1 : -1] if name not in TRANSPARENT), None)
 
     def closed_by_start(self, name: str) -> int:
         """How many of the innermost ones a start tag of this name closes without an end tag."""

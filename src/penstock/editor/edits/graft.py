@@ -23,19 +23,22 @@ class Graft:
     def can_take(self, data_id: str) -> bool:
         return data_id in self._by_id and data_id not in self._done and data_id != self.container_id
 
-    def replace(self, data_id: str, element: Element, *, is_changed: bool) -> None:
-        """Put the element in the place of the one with that id. `can_take` must hold."""
+    def replace(self, data_id: str, element: Element, *, is_changed: bool) -> bool:
+        """Put the element in the place of the one with that id; False: it may not stand there. `can_take` must hold."""
         old = self._by_id[data_id]
+        around = self._parents[id(old)]
+        new = fitted(element, self._parent_tag(around)) if is_changed and element.tag != old.tag else element
+        if new is None:
+            return False
         self._done |= {one.data_id for one in old.walk() if one.data_id}
         self._place_waiting(old)
         self._last = old
         if is_changed:
-            parent = self._parents[id(old)]
-            new = fitted(element, parent.tag) or element
-            parent.children[_index(parent, old)] = new
-            self._adopt(new, parent)
+            around.children[_index(around, old)] = new
+            self._adopt(new, around)
             self._last = new
             self.is_changed = True
+        return True
 
     def add(self, element: Element) -> None:
         without_ids(element)
@@ -64,6 +67,11 @@ class Graft:
             self._append(element)
         self._waiting = []
         return self.tree
+
+    def _parent_tag(self, element: Element) -> str:
+        while element.tag in TRANSPARENT and element is not self.tree:
+            element = self._parents[id(element)]
+        return element.tag
 
     def _place_waiting(self, before: Element) -> None:
         for element in self._waiting:

@@ -12,7 +12,9 @@ _HEADING: Final = re.compile(r"(#{1,6})\s+(.*?)\s*#*\Z")
 _ITEM: Final = re.compile(r"\s*(?:([-*+•])|\d{1,3}[.)])\s+(.*)")
 _SPAN: Final = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*|`([^`\n]+)`|(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
 _REST: Final = re.compile(
-    r"\W*(?:\.\.\.|…|(?:the )?(?:rest|remainder|remaining|other|existing)\b.{0,60}|.{0,40}\bunchanged\b.{0,20})\W*",
+    r"\W*(?:\.\.\.|…)\W*(?:\w[^.]{0,60}?)?\W*"
+    r"|\W*(?:the )?(?:rest|remainder) (?:of the (?:document|content|text)|is|remains|stays)\b.{0,40}"
+    r"|\W*(?:everything else|the other \w+|existing (?:content|document)) .{0,20}\b(?:unchanged|same|here)\W*",
     re.IGNORECASE,
 )
 

@@ -82,8 +82,9 @@ def parsed(markup: str) -> "list[Element | str]":
 
 def _read(node: "_Element", depth: int = 0) -> Element:
     element = Element(str(node.tag), dict(node.attrib.items()), [])
-    if node.text:
-        element.children.append(node.text)
+    text = (node.text or "").removeprefix("\n") if element.tag in _KEEPS_SPACE else node.text
+    if text:
+        element.children.append(text)
     for child in node:
         if isinstance(child.tag, str) and depth < _DEEPEST:
             element.children.append(_read(child, depth + 1))
