@@ -208,12 +208,16 @@ def playground(page: Page, panel_service: Service, environment: str) -> Iterator
 
 
 def test_a_chat_about_a_document_streams_and_shows_what_it_changed(playground: Page, panel_service: Service) -> None:
-    edit = '<p data-id="dddd">Nobody carries sacks.</p>'
+    edit = '<edit>\n<p data-id="dddd">Nobody carries sacks.</p>\n</edit>'
     panel_service.upstream.plays_what(lambda _: [Text("I shortened the end.\n\n" + edit), Finish()])
     playground.get_by_role("button", name="Send").click()
     log = playground.get_by_role("log", name="Conversation")
     expect(log).to_contain_text("make the second paragraph shorter")
     expect(playground.locator("[data-chat] [data-timing]")).to_contain_text("done after")
+    expect(log).to_contain_text("I shortened the end.")
+    expect(log).to_contain_text("The document was changed")
+    expect(playground.locator("[data-document] .changed")).to_have_text("Nobody carries sacks.")
+    expect(playground.locator("[data-document]")).to_contain_text("Spring at the mill")
     assert any("Spring at the mill" in str(request.body) for request in panel_service.upstream.requests)
     assert faults_of(playground) == []
 
