@@ -1,5 +1,6 @@
 """The panel in a real browser: keys made, copied and revoked, tokens explained, answers streamed; for everybody."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from tests.service import MANAGEMENT_SECRET, Service
 
 __all__ = ["browser", "browser_page"]
 
-SHOTS = Path("/tmp/shots")
+SHOTS = os.environ.get("PANEL_SHOTS")
+"""A folder for a picture of every page, for people to look at."""
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
@@ -318,8 +320,8 @@ def test_every_page_can_be_read_by_everybody(browser: Browser, panel_service: Se
     for path in ("", "environments", "models", "playground", "token", "streaming", "configuration", "nothing"):
         page.goto(f"{panel_service.url}/panel/{path}")
         faults[path] = faults_of(page)
-        if SHOTS.is_dir():
-            page.screenshot(path=SHOTS / f"test-{path or 'overview'}-{scheme}-{size}.png", full_page=True)
+        if SHOTS:
+            page.screenshot(path=Path(SHOTS) / f"test-{path or 'overview'}-{scheme}-{size}.png", full_page=True)
     context.close()
     assert {path: found for path, found in faults.items() if found} == {}
     assert (troubles, origins) == ([], {panel_service.url})
