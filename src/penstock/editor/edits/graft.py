@@ -1,7 +1,7 @@
 """Parts of one element of the document, edited one by one, put together into that element."""
 
 from penstock.editor.edits.document import NEW, SentDocument
-from penstock.editor.edits.elements import HOLDS_ITEMS, TABLE_PARTS, is_allowed
+from penstock.editor.edits.elements import HOLDS_ITEMS, TABLE_PARTS, TRANSPARENT, is_allowed
 from penstock.editor.edits.nesting import fitted
 from penstock.editor.edits.tree import Element, without_ids
 
