@@ -114,7 +114,8 @@ class ReplacementWriter(Writer):
             self._findings.mended(f"parts of {top.data_id} were given without it")
         is_same = is_echo or self._mender.restored(node)
         if self._graft.can_take(entry.data_id or ""):
-            self._graft.replace(entry.data_id or "", node, is_changed=not is_same)
+            if not self._graft.replace(entry.data_id or "", node, is_changed=not is_same):
+                self._reject(f"{entry.data_id} must stay a <{entry.tag}>.", [node])
         elif not is_same:
             self._reject(f"{entry.data_id} was given twice, and only the first one was used.", [node])
 
