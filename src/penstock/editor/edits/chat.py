@@ -11,7 +11,7 @@ from penstock.editor.edits.document import NEW, Entry, SentDocument
 from penstock.editor.edits.elements import HOLDS_ITEMS, TABLE_PARTS, is_allowed
 from penstock.editor.edits.findings import Findings
 from penstock.editor.edits.graft import Graft
-from penstock.editor.edits.mending import is_similar
+from penstock.editor.edits.mending import drop_foreign_ids, is_similar
 from penstock.editor.edits.nesting import fitted
 from penstock.editor.edits.tree import Element, without_ids, written
 from penstock.editor.edits.writer import GAP, Writer, read_comment
@@ -433,7 +433,7 @@ class ChatWriter(Writer):
 
     def _in_place_of_removal(self, entry: Entry, node: Element) -> None:
         self._removal = None
-        self._settle_ids(node, entry)
+        drop_foreign_ids(node, set(self._document.ids_inside(entry)), set())
         node.attributes["data-id"] = entry.data_id or ""
         markup = self._as_changed(entry, node)
         if markup is None:
@@ -483,7 +483,8 @@ class ChatWriter(Writer):
             if not is_same:
                 self._reject(f"{data_id} was given twice, and only the first one was used.", [node])
             return
-        self._graft.replace(data_id, node, is_changed=not is_same)
+        if not self._graft.replace(data_id, node, is_changed=not is_same):
+            self._reject(f"{entry.data_id} must stay a <{entry.tag}>.", [node])
 
     def _graft_new(self, node: Element) -> bool:
         if self._graft is None or node.tag not in TABLE_PARTS:

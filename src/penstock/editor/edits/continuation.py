@@ -79,7 +79,8 @@ class ContinuationWriter(Writer):
             return
         graft = self._begin_graft(top)
         if graft.can_take(entry.data_id or ""):
-            graft.replace(entry.data_id or "", node, is_changed=True)
+            if not graft.replace(entry.data_id or "", node, is_changed=True):
+                self._reject(f"{entry.data_id} must stay a <{entry.tag}>.", [node])
 
     def _new(self, node: Element) -> None:
         self._has_elements = True

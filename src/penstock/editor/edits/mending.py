@@ -79,7 +79,7 @@ class Mender:
         own: dict[str | None, Element] = {one.data_id: one for one in original.walk() if one.data_id}
         known = {one.data_id for one in element.walk()}
         _restore(element, original, own, known)
-        _drop_foreign_ids(element, set(own), {data_id})
+        drop_foreign_ids(element, set(own), {data_id})
         return self._mark_unchanged(element, original, own)
 
     def _mark_unchanged(self, element: Element, original: Element, own: dict[str | None, Element]) -> bool:
@@ -163,15 +163,16 @@ def _is_same_value(one: str, other: str) -> bool:
     return one == other or " ".join(one.split()).rstrip("; ") == " ".join(other.split()).rstrip("; ")
 
 
-def _drop_foreign_ids(element: Element, own: set[str | None], seen: set[str | None]) -> None:
+def drop_foreign_ids(element: Element, own: set[str | None], seen: set[str | None]) -> None:
     """Inside an element only its own descendants keep their ids, and each is there once."""
     for child in element.elements():
         data_id = child.data_id
         if data_id is not None and (data_id in seen or data_id not in own):
             del child.attributes["data-id"]
+            child.source = None if child.children else child.source
         elif data_id is not None:
             seen.add(data_id)
-        _drop_foreign_ids(child, own, seen)
+        drop_foreign_ids(child, own, seen)
 
 
 def words(text: str) -> list[str]:
