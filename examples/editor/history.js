@@ -57,7 +57,7 @@ export class History {
     const entry = element("li", {}, open);
     const change = (work) => work().catch((error) => entry.append(notice(error)));
     entry.append(
-      iconButton("permanent-pen", "Rename", () => this.#rename(item, entry, open, change)),
+      iconButton("edit-block", "Rename", () => this.#rename(item, entry, open, change)),
       iconButton(item.pinned ? "unpin" : "pin", item.pinned ? "Unpin" : "Pin", () => change(() => this.#pin(item))),
       iconButton("remove", "Delete", () => change(() => this.#delete(item, entry))),
     );

@@ -105,10 +105,14 @@ const elementsOf = (html) => topNodes(html).filter((node) => node.nodeType === N
 function topNodes(html) {
   const root = parsed(html);
   for (const inner of root.querySelectorAll("*")) {
-    for (const child of [...inner.childNodes]) if (child.nodeType === Node.COMMENT_NODE) child.remove();
+    removeComments(inner);
     if (inner.parentNode !== root && inner.dataset?.id === NEW) inner.removeAttribute("data-id");
   }
   return [...root.childNodes].filter((node) => node.nodeType !== Node.TEXT_NODE);
+}
+
+function removeComments(element) {
+  for (const child of [...element.childNodes]) if (child.nodeType === Node.COMMENT_NODE) child.remove();
 }
 
 /** Inert: no script runs, and no picture is loaded. */
@@ -118,11 +122,12 @@ export function parsed(html) {
   return template.content;
 }
 
-/** Whether two elements are the same document, however their source was broken into lines. */
+/** Whether two elements show the same, whatever comments and line breaks their sources have. */
 export const isSame = (one, other) => comparable(one).isEqualNode(comparable(other));
 
 function comparable(element) {
   const copy = element.cloneNode(true);
+  for (const one of [copy, ...copy.querySelectorAll("*")]) removeComments(one);
   copy.normalize();
   const texts = document.createTreeWalker(copy, NodeFilter.SHOW_TEXT);
   const empty = [];
