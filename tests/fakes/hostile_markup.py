@@ -120,7 +120,8 @@ IN_A_TAG = (
 """Each stands in a start tag, after the name or another attribute."""
 
 _TAGS = frozenset(("script", "style", "base", "link", "meta", "frame", "frameset", "applet"))
-_SHOWN_ONLY = frozenset(("img", "source", "video", "audio", "image", "track"))
+_LOADING = frozenset(("a", "area", "embed", "form", "frame", "iframe", "object", "use"))
+"""A drawing runs its scripts where one of these opens it; as a picture it does not."""
 _ANIMATIONS = frozenset(("animate", "set", "animatemotion", "animatetransform", "animatecolor"))
 _ANIMATED = frozenset(("values", "to", "from", "by"))
 """Addresses on animations only."""
@@ -170,4 +171,4 @@ def _runs(tag: str, name: str, value: str) -> bool:
     address = _NOT_SEEN.sub("", _NOT_SEEN.sub("", value)).lower()
     if address.startswith(("javascript:", "vbscript:", "data:text/html", "data:application/xhtml", "data:text/xml")):
         return True
-    return address.startswith("data:image/svg") and tag not in _SHOWN_ONLY
+    return address.startswith("data:image/svg") and tag in _LOADING
