@@ -347,7 +347,7 @@ class AnswerReader:
     def _fence_start(self, text: str, start: int, place: int, is_end: bool) -> int:
         fence = _FENCE.match(text, place)
         if fence is None or (fence.end() == len(text) and not text.endswith("\n") and not is_end):
-            waits = not is_end and _FENCE_BEGUN.match(text, place)
+            waits = not is_end and len(text) - start < _LONGEST_EDIT_TAG and _FENCE_BEGUN.match(text, place)
             return start if waits else self._line_goes_on(text, start, place)
         language = fence[2].strip().lower()
         if self._fence and not language:

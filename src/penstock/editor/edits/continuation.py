@@ -78,9 +78,9 @@ class ContinuationWriter(Writer):
                 self._is_last_written = self.has_written = True
             return
         graft = self._begin_graft(top)
-        if graft.can_take(entry.data_id or ""):
-            if not graft.replace(entry.data_id or "", node, is_changed=True):
-                self._reject(f"{entry.data_id} must stay a <{entry.tag}>.", [node])
+        is_free = graft.can_take(entry.data_id or "")
+        if is_free and not graft.replace(entry.data_id or "", node, is_changed=True):
+            self._reject(f"{entry.data_id} must stay a <{entry.tag}>.", [node])
 
     def _new(self, node: Element) -> None:
         self._has_elements = True

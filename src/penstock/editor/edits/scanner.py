@@ -15,6 +15,7 @@ _MARKER_BEGUN: Final = re.compile(
     r"<!--\s*(?:existing\s+(?:document|content)|removed\b[^<>]{0,80}?)\s*[!-]?>", re.IGNORECASE
 )
 _LONGEST_MARKER: Final = 120
+_TOO_LONG: Final = _LONGEST_MARKER + 1
 
 
 class Kind(Enum):
@@ -73,7 +74,7 @@ class Scanner:
             return bracket, Token(Kind.TEXT, text[start:bracket])
         if _BEGINS.match(text, start):
             return self._begin(text, start)
-        if text[start:] in _UNSURE:
+        if text[start : start + 3] in _UNSURE:
             self._held.append(text[start:])
             return len(text), None
         return start + 1, Token(Kind.JUNK, "<")
@@ -83,8 +84,8 @@ class Scanner:
             self._held.append("<!--")
             self._find_end = self._in_comment
             return start + 4, None
-        if text[start:] in ("<!", "<!-"):
-            self._held.append(text[start:])
+        if (rest := text[start : start + 4]) in ("<!", "<!-"):
+            self._held.append(rest)
             return len(text), None
         self._held.append(text[start])
         self._find_end, self._quote, self._before = self._in_tag, "", ""
@@ -135,7 +136,7 @@ class Scanner:
         while (bracket := text.find(">", position)) >= 0:
             tail = (before if bracket - start < 3 else "") + text[max(start, bracket - 3) : bracket]
             position = bracket + 1
-            if tail.endswith(("--", "--!")) or self._is_marker(text[start:position]):
+            if tail.endswith(("--", "--!")) or self._is_marker(text[start : min(position, start + _TOO_LONG)]):
                 raw = "".join((*self._held, text[start:position]))
                 self._held, self._find_end = [], self._in_text
                 return position, Token(Kind.COMMENT, raw)
