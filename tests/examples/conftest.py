@@ -1,5 +1,6 @@
 """The example as a newcomer starts it: its page and token endpoint in a process, TinyMCE from npm, the real service."""
 
+import json
 import re
 import subprocess
 import sys
@@ -43,18 +44,27 @@ class Example:
         return self.service.upstream
 
 
-@pytest.fixture(scope="session")
-def running_example() -> Iterator[Example]:
+@contextmanager
+def running_page(flavor: str = "auto", **more: str) -> Iterator[Example]:
+    """The page in front of a service with these variables. `flavor`: how its provider wants to be asked to reason."""
     install(FOLDER)
     page_port = free_port()
     url = f"http://127.0.0.1:{page_port}"
     with tempfile.TemporaryDirectory() as directory, running_upstream() as upstream:
-        env = service_env(upstream, Path(directory), ALLOWED_ORIGINS=url)
+        env = service_env(upstream, Path(directory), ALLOWED_ORIGINS=url, **more)
+        provider = json.loads(env["PROVIDERS"])["mock"] | {"flavor": flavor}
+        env["PROVIDERS"] = json.dumps({"mock": provider})
         with start_service(env, upstream) as service:
             service.tenant_id = service.cli("tenant", "create", "Example")["id"]
             secret = service.cli("access-key", "create", "--tenant", service.tenant_id)["secret"]
             with _page_server(page_port, service, secret):
                 yield Example(service, url)
+
+
+@pytest.fixture(scope="session")
+def running_example() -> Iterator[Example]:
+    with running_page() as example:
+        yield example
 
 
 @contextmanager

@@ -1,14 +1,18 @@
 """The editor example end to end: what a newcomer does in the first ten minutes."""
 
+import json
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.acceptance.outside import Outside, running_outside
 from tests.browsers import browser
-from tests.examples.conftest import DOCUMENT, EditorPage, Example, open_page
-from tests.fakes.openai_upstream import Finish, Hold, Received, Status, Step, Text, Upstream
+from tests.examples.conftest import DOCUMENT, EditorPage, Example, open_page, running_page
+from tests.fakes.openai_upstream import CallsTool, Finish, Hold, Received, Status, Step, Text, Upstream
 from tests.panel.browser.accessibility import faults_of
+from tests.service import FEATURES
 
 __all__ = ["browser"]
 
@@ -419,3 +423,57 @@ def test_everybody_can_use_it(browser: Browser, example: Example, scheme: str, w
         expect(editor.page.get_by_role("tab", name="Review")).to_be_focused()
         expect(editor.button("Start review")).to_be_visible()
         assert faults_of(editor.page) == []
+
+
+# What a deployment adds
+
+
+@pytest.fixture(scope="module")
+def able() -> Iterator[tuple[Example, Outside]]:
+    """A service with a model that searches and thinks, and with a scraper of web pages."""
+    with running_outside() as outside:
+        able = {"id": "gpt-5", "provider": "mock", "description": "All", "features": FEATURES}
+        able["capabilities"] = {"webSearch": True, "reasoning": True}
+        plain = {"id": "plain", "provider": "mock", "description": "Little", "features": FEATURES}
+        models = json.dumps([plain, able])
+        with running_page("openrouter", MODELS=models, **outside.env()) as example:
+            yield example, outside
+
+
+def test_switches_are_shown_for_models_that_can(browser: Browser, able: tuple[Example, Outside]) -> None:
+    with open_page(browser, able[0]) as editor:
+        search = editor.page.get_by_label("Search the web")
+        editor.page.get_by_label("Model").select_option("plain")
+        expect(search).to_have_count(0)
+        editor.page.get_by_label("Model").select_option("gpt-5")
+        expect(search).to_be_visible()
+        expect(editor.page.get_by_label("Think longer")).to_be_visible()
+
+
+def test_a_search_is_switched_on_and_its_sources_are_shown(browser: Browser, able: tuple[Example, Outside]) -> None:
+    example, outside = able
+    call = CallsTool("web_search", '{"query": "rain in Bonn"}')
+    example.upstream.plays(call, Finish("tool_calls"))
+    example.upstream.plays(Text("It rained."), Finish())
+    with open_page(browser, example) as editor:
+        editor.page.get_by_label("Model").select_option("gpt-5")
+        editor.page.get_by_label("Search the web").check()
+        editor.say("Did it rain?")
+        expect(editor.answer()).to_contain_text("It rained.")
+        source = editor.answer().get_by_role("list", name="Sources").get_by_role("link")
+        expect(source).to_have_attribute("href", "https://example.com/news")
+        expect(source).to_have_text("News")
+    assert outside.queries == ["rain in Bonn"]
+
+
+def test_a_web_page_goes_with_the_next_message(browser: Browser, able: tuple[Example, Outside]) -> None:
+    example, outside = able
+    url = outside.page("/boats", "text/html", "<p>All boats are green.</p>")
+    with open_page(browser, example) as editor:
+        editor.button("Add URL").click()
+        editor.page.get_by_label("Address of the page").fill(url)
+        editor.button("Add").click()
+        expect(editor.page.get_by_role("list", name="Attachments")).to_contain_text(url)
+        editor.say("Which colour?")
+        expect(editor.answer()).to_have_text("Hello from the upstream.")
+    assert "All boats are green." in str(example.upstream.chats[-1].json)

@@ -217,7 +217,7 @@ def changed_in_chat(document: str, wish: str) -> tuple[str, str]:
 
 def test_a_chat_about_a_document_proposes_to_change_what_it_is_asked_about() -> None:
     document = (
-        '<h1 data-id="aaaa">Mill</h1><p data-id="bbbb">The wheel turns.</p><p data-id="cccc">A <b>terrace</b>.</p>'
+        '<h1 data-id="aaaa">Mill</h1><p data-id="bbbb">About the wheel.</p><p data-id="cccc">A <b>terrace</b>.</p>'
     )
     said, edit = changed_in_chat(document, "Make the text about the terrace friendlier")
     assert len(said.split()) > 20

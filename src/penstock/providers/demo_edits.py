@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-_CONTENT = re.compile(r"<content-(\w{8})>\n(.*)\n</content-\1>", re.DOTALL)
+_CONTENT = re.compile(r"<content-(\w+)>\n(.*)\n</content-\1>", re.DOTALL)
 _NEIGHBOUR = re.compile(r"^<before-\w{8}>$", re.MULTILINE)
 _TEXT = re.compile(r"(?:^|>)\s*(?=[^<>\s])")
 _TAG = re.compile(r"<[^>]*>")
@@ -57,7 +57,8 @@ def _proposal(question: str) -> str | None:
     wish = _words(question.rpartition(">")[2])
     # `max` takes the first of equals: a paragraph rather than a heading or an item.
     elements.sort(key=lambda one: one.tag != "p")
-    element = max(elements, key=lambda one: len(wish & _words(one.text_content())))
+    # Long words say more about the matter than short ones.
+    element = max(elements, key=lambda one: sum(map(len, wish & _words(one.text_content()))))
     if element.text_content().strip():
         _add_words(element)
     else:
