@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from penstock.editor.framing import framed
 from tests.editor.conftest import Editor, Tenant, eventually
 from tests.fakes.editor_client import EditorClient, Refused
 from tests.fakes.openai_upstream import CutShort, Finish, Hold, Raw, Status, Step, Text, running_upstream
@@ -56,7 +57,6 @@ def test_t_02_content_types_are_byte_equal(service: Service, editors: Editor, te
         assert answer.headers["access-control-allow-origin"] == "https://editor.example.com"
     stream = ask.post("/v1/conversations/t-02/messages", json={"prompt": "Hi"})
     assert stream.headers.get_list("content-type") == ["text/event-stream"]
-    assert stream.headers["x-accel-buffering"] == "no"
     assert stream.headers["cache-control"] == "no-cache"
     assert stream.headers["access-control-allow-origin"] == "https://editor.example.com"
     assert len(stream.headers.get_list("x-request-id")) == 1
@@ -480,9 +480,8 @@ def test_selected_text_reaches_the_model_and_the_history(service: Service, edito
     editor.said(made, "Shorten", content=content)
     sent = service.upstream.chats[-1].json["messages"]
     assert sent[0]["role"] == "system"
-    assert sent[-1]["content"] == (
-        "<context>\nBackground.\n</context>\n\n<selected-text>\nThese words.\n</selected-text>\n\nShorten"
-    )
+    frames = (framed("context", "Background."), framed("selected-text", "These words."))
+    assert sent[-1]["content"] == "\n\n".join((*frames, "Shorten"))
     assert editor.messages(made)[0]["content"] == content
 
 
