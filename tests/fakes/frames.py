@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from tests.fakes.openai_upstream import Finish, Received, Step, Text
 
-_FRAME = re.compile(r"<(content|task|language|before|after)-(\w{8})>\n(.*?)\n</\1-\2>", re.DOTALL)
+_FRAME = re.compile(r"<(content|task|language|before|after)-(\w+)[^>]*>\n(.*?)\n</\1-\2>", re.DOTALL)
 
 
 def frames_of(request: Received) -> dict[str, str]:
