@@ -29,7 +29,7 @@ from tests.fakes.openai_upstream import Upstream, running_upstream
 from tests.fakes.stores import running_azurite, running_s3
 from tests.service import FEATURES, Service, redis_env, service_env, start_service, with_tenant
 
-MODELS = [
+MODELS: list[dict[str, Any]] = [
     {"id": "one", "provider": "mock", "description": "First", "recommended": True, "features": FEATURES},
     {
         "id": "two",

@@ -13,7 +13,7 @@ from tests.acceptance.deployments import MODELS, Deployment
 from tests.acceptance.outside import SITE
 from tests.editor.conftest import Tenant
 from tests.fakes.editor_client import KNOWN_STATUS, EditorClient
-from tests.fakes.frames import model, spoken
+from tests.fakes.frames import frames_of, spoken
 from tests.fakes.openai_upstream import Status
 from tests.gateway.inference.files import pdf
 
@@ -166,8 +166,7 @@ for _kind in ("actions", "reviews"):
 @pytest.fixture
 def stage(service: Deployment, editor: EditorClient) -> Stage:
     """With a model that gives back what it is shown."""
-    same = model(lambda content: content)
-    service.upstream.plays_what(lambda asked: same(asked) if b"<content-" in asked.body else spoken("Hello."))
+    service.upstream.plays_what(lambda asked: spoken(frames_of(asked).get("content", "Hello.")))
     return Stage(service, editor)
 
 
