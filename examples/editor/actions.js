@@ -9,7 +9,15 @@ const language = (name) => ({ text: name, action: { name: "translate", args: { l
 
 const TONES = ["Casual", "Direct", "Friendly", "Confident", "Professional"].map(tone);
 const LANGUAGES = [
-  "English", "Chinese", "Spanish", "German", "Japanese", "Portuguese", "Korean", "Italian", "Russian",
+  "English",
+  "Chinese",
+  "Spanish",
+  "German",
+  "Japanese",
+  "Portuguese",
+  "Korean",
+  "Italian",
+  "Russian",
 ].map(language);
 
 const MENU = [
@@ -78,11 +86,16 @@ export class QuickActions {
       if (!proposal.finish({ focus: true })) this.#say("Nothing to change was found.", "info");
     } catch (error) {
       proposal.reject();
-      if (!isAbort(error)) this.#say([error.message, error.explanation, error.action].filter(Boolean).join(" "), "error");
+      if (!isAbort(error))
+        this.#say([error.message, error.explanation, error.action].filter(Boolean).join(" "), "error");
     }
   }
 
   #say(text, type) {
-    this.#editor.notificationManager.open({ text: this.#editor.dom.encode(text), type, timeout: type === "info" ? 5000 : 0 });
+    this.#editor.notificationManager.open({
+      text: this.#editor.dom.encode(text),
+      type,
+      timeout: type === "info" ? 5000 : 0,
+    });
   }
 }

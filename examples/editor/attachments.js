@@ -13,7 +13,12 @@ export class Attachments {
   #chips = element("ul", { className: "chips", "aria-label": "Attachments" });
   #errors = element("div");
   #file = element("input", { type: "file", accept: ACCEPTED, multiple: true, hidden: true, "aria-label": "Files" });
-  #url = element("input", { type: "url", required: true, placeholder: "https://…", "aria-label": "Address of the page" });
+  #url = element("input", {
+    type: "url",
+    required: true,
+    placeholder: "https://…",
+    "aria-label": "Address of the page",
+  });
   #form;
 
   /** `conversationId` answers a promise: uploading begins a conversation when there is none. */
@@ -21,10 +26,28 @@ export class Attachments {
     this.#client = client;
     this.#conversationId = conversationId;
     this.#file.onchange = () => this.#addFiles();
-    this.#form = element("form", { className: "row", hidden: true }, this.#url, button("Add", null, { type: "submit" }));
+    this.#form = element(
+      "form",
+      { className: "row", hidden: true },
+      this.#url,
+      button("Add", null, { type: "submit" }),
+    );
     this.#form.onsubmit = (event) => this.#addPage(event);
-    const tools = element("div", { className: "row" }, button("Attach file", () => this.#file.click()), button("Add URL", () => this.#openForm()));
-    this.element = element("div", { className: "attachments" }, this.#errors, this.#chips, this.#form, this.#file, tools);
+    const tools = element(
+      "div",
+      { className: "row" },
+      button("Attach file", () => this.#file.click()),
+      button("Add URL", () => this.#openForm()),
+    );
+    this.element = element(
+      "div",
+      { className: "attachments" },
+      this.#errors,
+      this.#chips,
+      this.#form,
+      this.#file,
+      tools,
+    );
   }
 
   /** What the next message carries; it is then no longer here. Waits for uploads. */
@@ -47,7 +70,8 @@ export class Attachments {
   }
 
   #addFiles() {
-    for (const file of this.#file.files) this.#add("file", file.name, (id, signal) => this.#client.addFile(id, file, signal));
+    for (const file of this.#file.files)
+      this.#add("file", file.name, (id, signal) => this.#client.addFile(id, file, signal));
     this.#file.value = "";
   }
 
@@ -61,7 +85,12 @@ export class Attachments {
 
   #add(kind, name, upload) {
     const entry = { kind, name, id: "", uploading: new AbortController() };
-    const chip = element("li", { "aria-busy": "true" }, element("span", {}, name), iconButton("close", `Remove ${name}`, () => this.#remove(entry, chip)));
+    const chip = element(
+      "li",
+      { "aria-busy": "true" },
+      element("span", {}, name),
+      iconButton("close", `Remove ${name}`, () => this.#remove(entry, chip)),
+    );
     this.#entries.add(entry);
     this.#chips.append(chip);
     entry.uploaded = this.#upload(entry, chip, upload);

@@ -54,7 +54,7 @@ function claims(token) {
   } catch {
     throw new ServiceError({
       message: "The token endpoint did not answer with a token.",
-      action: "It has to answer {\"token\": \"…\"} with a signed JWT.",
+      action: 'It has to answer {"token": "…"} with a signed JWT.',
     });
   }
 }
@@ -171,6 +171,12 @@ export class Client {
     if (response.status === 401) this.#tokens.forget();
     throw await refusal(response);
   }
+}
+
+/** Unique without asking anyone; `crypto.randomUUID` is missing on pages without TLS. */
+export function newConversationId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return `penstock-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 const conversationPath = (id) => `/v1/conversations/${encodeURIComponent(id)}`;

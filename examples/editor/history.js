@@ -31,7 +31,9 @@ export class History {
       const pinned = await this.#list(true);
       const others = await this.#list(false);
       const isEmpty = !pinned.querySelector("li") && !others.querySelector("li");
-      this.element.replaceChildren(...(isEmpty ? [element("p", { className: "quiet" }, "No conversations yet.")] : [pinned, others]));
+      this.element.replaceChildren(
+        ...(isEmpty ? [element("p", { className: "quiet" }, "No conversations yet.")] : [pinned, others]),
+      );
       this.element.querySelector("button")?.focus();
     } catch (error) {
       this.element.replaceChildren(notice(error));
@@ -40,7 +42,9 @@ export class History {
 
   async #list(pinned) {
     const list = element("ul", { "aria-label": pinned ? "Pinned conversations" : "Conversations" });
-    const more = button("Show more", () => this.#page(list, more, pinned).catch((error) => more.replaceWith(notice(error))));
+    const more = button("Show more", () =>
+      this.#page(list, more, pinned).catch((error) => more.replaceWith(notice(error))),
+    );
     await this.#page(list, more, pinned);
     return element("div", {}, list, more);
   }

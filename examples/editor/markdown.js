@@ -21,7 +21,15 @@ function block(lines) {
   const heading = /^#{1,6}\s+(.*)/.exec(lines[0]);
   if (heading) return lines.shift() && element("h4", {}, ...inline(heading[1]));
   if (lines[0].startsWith(">")) {
-    return element("blockquote", {}, ...markdown(take(lines, (line) => line.startsWith(">")).map((line) => line.replace(/^>\s?/, "")).join("\n")));
+    return element(
+      "blockquote",
+      {},
+      ...markdown(
+        take(lines, (line) => line.startsWith(">"))
+          .map((line) => line.replace(/^>\s?/, ""))
+          .join("\n"),
+      ),
+    );
   }
   if (BULLET.test(lines[0])) return list("ul", lines, BULLET);
   if (NUMBER.test(lines[0])) return list("ol", lines, NUMBER);
@@ -36,7 +44,11 @@ function code(lines) {
 }
 
 const list = (tag, lines, sign) =>
-  element(tag, {}, ...take(lines, (line) => sign.test(line)).map((line) => element("li", {}, ...inline(line.replace(sign, "")))));
+  element(
+    tag,
+    {},
+    ...take(lines, (line) => sign.test(line)).map((line) => element("li", {}, ...inline(line.replace(sign, "")))),
+  );
 
 const isStart = (line) => /^(```|#{1,6}\s|>)/.test(line) || BULLET.test(line) || NUMBER.test(line);
 

@@ -1,6 +1,6 @@
 /**
  * Where edits land. The service answers with HTML whose elements name, by `data-id`, the elements of the document that
- * they replace; what is new stands beside what is there. Here is decided what happens to which element; a stage does it:
+ * they replace; what is new stands beside what is there. Here is decided what happens to which; a stage does it:
  *
  *     knows(id)            whether an element was sent under this id
  *     find(id)             the element that stands for it now, or undefined if it is gone
@@ -70,7 +70,10 @@ export function mergeReplacement(html, ended, stage, sent) {
   for (const node of nodes) {
     const at = left.indexOf(node.dataset.id);
     if (at >= 0) {
-      left.splice(0, at + 1).slice(0, -1).forEach((id) => stage.remove(id));
+      left
+        .splice(0, at + 1)
+        .slice(0, -1)
+        .forEach((id) => stage.remove(id));
       last = keepOrReplace(node, stage, !ended && node === nodes.at(-1));
     } else {
       last = last ? stage.insert(node, "after", last) : stage.insert(node, "before", stage.find(sent[0]));

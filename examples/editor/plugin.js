@@ -42,7 +42,10 @@ tinymce.PluginManager.add("penstock", (editor) => {
     tooltip: "Assistant",
     onSetup: (api) => {
       const parts = [editor, client, proposals, models];
-      const sidebar = tabs(`${editor.id}-penstock`, { Chat: new ChatPanel(...parts), Review: new ReviewPanel(...parts) });
+      const sidebar = tabs(`${editor.id}-penstock`, {
+        Chat: new ChatPanel(...parts),
+        Review: new ReviewPanel(...parts),
+      });
       api.element().append(sidebar);
       models.load(client, editor.options.get("language"));
       return () => sidebar.remove();
@@ -54,10 +57,18 @@ tinymce.PluginManager.add("penstock", (editor) => {
 function tabs(prefix, panels) {
   const ids = Object.keys(panels).map((name) => [name, `${prefix}-${name}-tab`, `${prefix}-${name}`]);
   const buttons = ids.map(([name, tab, panel]) =>
-    element("button", { type: "button", role: "tab", id: tab, "aria-controls": panel, onclick: () => show(name) }, name),
+    element(
+      "button",
+      { type: "button", role: "tab", id: tab, "aria-controls": panel, onclick: () => show(name) },
+      name,
+    ),
   );
   const bodies = ids.map(([name, tab, panel]) =>
-    element("div", { role: "tabpanel", className: "tabpanel", id: panel, "aria-labelledby": tab }, panels[name].element),
+    element(
+      "div",
+      { role: "tabpanel", className: "tabpanel", id: panel, "aria-labelledby": tab },
+      panels[name].element,
+    ),
   );
   const show = (shown) =>
     ids.forEach(([name], index) => {

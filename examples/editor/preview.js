@@ -11,10 +11,21 @@ const BOGUS = "data-mce-bogus";
 
 /** Elements that only stand within others, which the editor's parser has to see around them. */
 const AROUND = {
-  IMG: ["p"], SPAN: ["p"], A: ["p"],
-  LI: ["ul"], DT: ["dl"], DD: ["dl"], SUMMARY: ["details"], FIGCAPTION: ["figure"], CAPTION: ["table"],
-  THEAD: ["table"], TBODY: ["table"], TFOOT: ["table"], TR: ["table", "tbody"],
-  TD: ["table", "tbody", "tr"], TH: ["table", "tbody", "tr"],
+  IMG: ["p"],
+  SPAN: ["p"],
+  A: ["p"],
+  LI: ["ul"],
+  DT: ["dl"],
+  DD: ["dl"],
+  SUMMARY: ["details"],
+  FIGCAPTION: ["figure"],
+  CAPTION: ["table"],
+  THEAD: ["table"],
+  TBODY: ["table"],
+  TFOOT: ["table"],
+  TR: ["table", "tbody"],
+  TD: ["table", "tbody", "tr"],
+  TH: ["table", "tbody", "tr"],
 };
 
 export class Preview {

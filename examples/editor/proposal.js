@@ -46,7 +46,12 @@ export class Proposal {
     this.#status.textContent = `${title} …`;
     this.#bar = element(
       "div",
-      { className: "penstock proposal", role: "region", "aria-label": "Proposed edit", onkeydown: (event) => event.key === "Escape" && stop() },
+      {
+        className: "penstock proposal",
+        role: "region",
+        "aria-label": "Proposed edit",
+        onkeydown: (event) => event.key === "Escape" && stop(),
+      },
       this.#status,
       button("Stop", stop),
     );
@@ -110,6 +115,10 @@ export class Proposal {
 }
 
 function described({ changed, added, removed }) {
-  const said = [[changed, "changed"], [added, "added"], [removed, "removed"]].filter(([count]) => count > 0);
+  const said = [
+    [changed, "changed"],
+    [added, "added"],
+    [removed, "removed"],
+  ].filter(([count]) => count > 0);
   return `Proposed: ${said.map(([count, what]) => `${count} ${what}`).join(", ")}`;
 }

@@ -43,7 +43,13 @@ export class ReviewPanel {
     this.#models = models;
     this.#choice.onchange = () => this.#showOwn();
     this.#showOwn();
-    const form = element("div", { className: "form" }, field("Review", this.#choice), this.#own, element("div", { className: "row" }, this.#start, this.#stop));
+    const form = element(
+      "div",
+      { className: "form" },
+      field("Review", this.#choice),
+      this.#own,
+      element("div", { className: "row" }, this.#start, this.#stop),
+    );
     this.element = element("div", { className: "panel" }, form, this.#status, this.#cards);
   }
 
@@ -145,7 +151,12 @@ class Suggestion {
       this.#show(false);
       onDone();
     };
-    const buttons = element("div", { className: "row" }, button("Apply", apply, { className: "primary" }), button("Dismiss", dismiss));
+    const buttons = element(
+      "div",
+      { className: "row" },
+      button("Apply", apply, { className: "primary" }),
+      button("Dismiss", dismiss),
+    );
     const card = element("li", { className: "card" }, this.#difference(), outcome, buttons);
     for (const event of ["mouseenter", "focusin"]) card.addEventListener(event, () => this.#show(true));
     for (const event of ["mouseleave", "focusout"]) card.addEventListener(event, () => this.#show(false));

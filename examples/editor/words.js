@@ -5,7 +5,11 @@ const MAX_CELLS = 1_000_000; // beyond it the whole text counts as changed
 /** The pieces of both texts in order: `[["same" | "old" | "new", words], …]`. */
 export function wordDiff(before, after) {
   const [a, b] = [before, after].map((text) => text.match(/\s*\S+/g) ?? []);
-  if (a.length * b.length > MAX_CELLS) return [["old", before], ["new", after]];
+  if (a.length * b.length > MAX_CELLS)
+    return [
+      ["old", before],
+      ["new", after],
+    ];
   const longest = longestRuns(a, b);
   const pieces = [];
   const add = (kind, word) => {

@@ -142,6 +142,18 @@ def test_only_what_is_selected_is_sent_and_changed(editor: EditorPage, example: 
     assert editor.content == DOCUMENT.replace(old, new, 1)
 
 
+def test_of_a_table_the_selected_cells_are_sent_and_changed(editor: EditorPage, example: Example) -> None:
+    example.upstream.plays_what(lambda request: (Text(sent_content(request).replace("ay<", "ay!<")), Finish()))
+    editor.text.get_by_role("cell", name="Monday").drag_to(editor.text.get_by_role("cell", name="Sunday"))
+    expect(editor.text.locator("td[data-mce-selected]")).to_have_count(2)
+    editor.act("Fix grammar")
+    expect(editor.marked("changed")).to_have_text(["Monday!", "Sunday!"])
+    editor.accept()
+    cells = "<table><tbody><tr><td>Monday</td></tr><tr><td>Sunday</td></tr></tbody></table>"
+    assert without_ids(sent_content(example.upstream.chats[-1])) == cells
+    assert editor.content == DOCUMENT.replace("ay</td>", "ay!</td>")
+
+
 def test_of_a_list_only_the_item_that_differs_is_shown(editor: EditorPage, example: Example) -> None:
     replaces(example.upstream, "Second", "2nd")
     editor.act("Fix grammar")
@@ -432,10 +444,9 @@ def test_everybody_can_use_it(browser: Browser, example: Example, scheme: str, w
 def able() -> Iterator[tuple[Example, Outside]]:
     """A service with a model that searches and thinks, and with a scraper of web pages."""
     with running_outside() as outside:
-        able = {"id": "gpt-5", "provider": "mock", "description": "All", "features": FEATURES}
-        able["capabilities"] = {"webSearch": True, "reasoning": True}
         plain = {"id": "plain", "provider": "mock", "description": "Little", "features": FEATURES}
-        models = json.dumps([plain, able])
+        capabilities = {"webSearch": True, "reasoning": True}
+        models = json.dumps([plain, {**plain, "id": "gpt-5", "capabilities": capabilities}])
         with running_page("openrouter", MODELS=models, **outside.env()) as example:
             yield example, outside
 
