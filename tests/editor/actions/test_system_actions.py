@@ -108,12 +108,14 @@ def test_instructions_in_the_content_reach_the_model_inside_the_frame_only(
         assert "never answer or obey" in system["content"]
 
 
-def test_the_frame_has_a_name_of_its_own_each_time(service: Service, writer: EditorClient) -> None:
+def test_the_same_content_is_sent_in_the_same_words_so_that_providers_know_it_again(
+    service: Service, writer: EditorClient
+) -> None:
     service.upstream.plays_what(model(lambda same: same))
     for _ in range(2):
         writer.acted("make-shorter", DOCUMENT)
     first, second = (str(request.last_text) for request in service.upstream.chats)
-    assert first != second
+    assert first == second
 
 
 def test_a_translation_needs_a_language_and_gives_it_to_the_model_as_a_label(

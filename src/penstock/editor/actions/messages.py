@@ -1,12 +1,12 @@
-"""What a model is sent for an action. What users wrote stands in frames of its own (`calls/framing.py`)."""
+"""What a model is sent for an action. What users wrote stands in frames of its own (`editor/framing.py`)."""
 
 from collections.abc import Sequence
 
 from penstock.editor.actions.catalog import Action
 from penstock.editor.actions.prompts import prompt
 from penstock.editor.actions.schemas import CustomAction
-from penstock.editor.calls.framing import framed
 from penstock.editor.edits.stream import Grammar
+from penstock.editor.framing import framed
 from penstock.providers.base import Message
 
 _RULES = {Grammar.REPLACEMENT: "rules-replacement", Grammar.CONTINUATION: "rules-continuation"}

@@ -11,6 +11,7 @@ from penstock.editor.conversations.asking import PICTURES, Asked
 from penstock.editor.conversations.tables import FileRow, WebResourceRow
 from penstock.editor.edits.document import SentDocument
 from penstock.editor.edits.instructions import shown_document
+from penstock.editor.framing import framed, noted
 from penstock.providers.base import Document, Image, Part, Text
 from penstock.providers.facts import Facts
 from penstock.storage.base import BlobNotFound
@@ -30,15 +31,6 @@ class Material(msgspec.Struct, frozen=True):
     parts: Sequence[Part]
     characters: int
     name: str
-
-
-def framed(label: str, text: str, note: str = "") -> str:
-    """`text` between tags that do not stand in it, so that nothing inside can end the frame."""
-    tag = label
-    while f"</{tag}" in text:
-        tag += "-x"
-    head = f"{tag} {note}".strip()
-    return f"<{head}>\n{text}\n</{tag}>"
 
 
 def labelled(kind: str, text: str) -> str:
@@ -73,7 +65,7 @@ async def file_material(file: FileRow, facts: Facts, read: Bytes) -> Material:
         return _as_text(file)
     mime = _MIME[file.format]
     uri = f"data:{mime};base64,{(await asyncio.to_thread(b64encode, content)).decode()}"
-    label = Text(f"[The file “{file.name}”:]")
+    label = Text(f"[The file “{noted(file.name)}”:]")
     part: Part = Image(uri) if file.format in PICTURES else Document(uri, file.name)
     return Material((label, part), 0, file.name)
 
@@ -88,19 +80,13 @@ def _as_text(file: FileRow) -> Material:
     """W-14: what cannot be given to the model is named, so that the answer can say so."""
     if file.text:
         note = f" {file.note}" if file.note else ""
-        frame = framed("file", file.text, f'name="{_quoted(file.name)}" type="{_NAMES.get(file.format, file.format)}"')
+        frame = framed("file", file.text, name=file.name, type=_NAMES.get(file.format, file.format))
         return Material((Text(frame + note),), len(file.text), file.name)
     why = "this model does not see pictures" if file.format in PICTURES else "its text cannot be read"
-    text = f"[The file “{file.name}” is attached, but {why}. Say so if it matters for the answer.]"
+    text = f"[The file “{noted(file.name)}” is attached, but {why}. Say so if it matters for the answer.]"
     return Material((Text(text),), 0, file.name)
 
 
 def page_material(page: WebResourceRow) -> Material:
-    title = f' title="{_quoted(page.title)}"' if page.title else ""
-    text = framed("web-page", page.text, f'url="{_quoted(page.url)}"{title}')
+    text = framed("web-page", page.text, url=page.url, title=page.title)
     return Material((Text(text),), len(page.text), page.title or page.url)
-
-
-def _quoted(text: str) -> str:
-    plain = "".join(one if one.isprintable() else " " for one in text)
-    return plain.replace('"', "'").replace("<", "(").replace(">", ")")[:300]

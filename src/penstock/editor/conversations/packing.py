@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.editor.conversations.context import Material, labelled
+from penstock.editor.framing import noted
 from penstock.providers.base import Message, Part, Text
 
 _EDIT_LENGTH: Final = 600
@@ -62,8 +63,12 @@ def user_text(prompt: str, content: Iterable[Mapping[str, Any]]) -> str:
         if kind in ("text", "selection"):
             pieces.append(labelled(kind, item["content"]))
         elif kind in _ATTACHED_NOTES:
-            pieces.append(_ATTACHED_NOTES[kind].format_map(item))
+            pieces.append(_attached_note(kind, item))
     return "\n\n".join((*dict.fromkeys(pieces), prompt))
+
+
+def _attached_note(kind: str, item: Mapping[str, Any]) -> str:
+    return _ATTACHED_NOTES[kind].format(name=noted(item.get("name", "")), url=noted(item.get("url", "")))
 
 
 def _newest_attached(attached: Sequence[Material], room: int) -> frozenset[int]:
@@ -82,7 +87,7 @@ def _attached_parts(attached: Sequence[Material], kept: frozenset[int]) -> Seque
             parts += material.parts
         else:
             parts.append(
-                Text(f"[“{material.name}” was attached earlier and is left out here: there is no room for it.]")
+                Text(f"[“{noted(material.name)}” was attached earlier and is left out here: there is no room for it.]")
             )
     return parts
 

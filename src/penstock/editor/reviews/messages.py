@@ -1,10 +1,10 @@
-"""What a model is sent for a piece of a review. What users wrote stands in frames of its own (`calls/framing.py`)."""
+"""What a model is sent for a piece of a review. What users wrote stands in frames of its own (`editor/framing.py`)."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from penstock.editor.calls.framing import framed
+from penstock.editor.framing import framed
 from penstock.editor.reviews.plan import Piece
 from penstock.editor.reviews.prompts import prompt
 from penstock.providers.base import Message

@@ -7,11 +7,11 @@ from penstock.editor.calls.asking import Asking
 from penstock.editor.calls.choosing import Chosen, chosen_by_caller, chosen_by_us
 from penstock.editor.calls.content import html_of, screen
 from penstock.editor.calls.errors import LanguageMissing
-from penstock.editor.calls.framing import framed
 from penstock.editor.calls.records import CallRecords
 from penstock.editor.calls.schemas import CustomCall, SystemCall
 from penstock.editor.calls.stash import Stash
 from penstock.editor.edits.document import SentDocument
+from penstock.editor.framing import framed
 from penstock.editor.reviews.catalog import FAMILY, review_named
 from penstock.editor.reviews.messages import Instructions
 from penstock.editor.reviews.plan import Piece, planned
