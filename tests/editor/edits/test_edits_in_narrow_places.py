@@ -65,7 +65,6 @@ def test_what_takes_the_place_of_a_removed_element_does_not_double_what_it_takes
             assert is_as_written(merged)
 
 
-@pytest.mark.xfail(strict=True, reason="what is embedded is taken out before it is known whose element this is")
 @pytest.mark.parametrize("start", ["<div>", '<div data-id="unkn">'])
 def test_what_is_embedded_survives_a_forgotten_id(start: str) -> None:
     embedded = '<iframe src="https://video.example/1" allowfullscreen=""></iframe></div>'

@@ -42,16 +42,17 @@ class Mender:
             return node
         original = self._document.tree(node.data_id) if self._document.entry(node.data_id) and node.data_id else None
         put_back(node, raw.kept)
-        if raw.kept:
-            self._check_kept(node, None)
         removed: list[str] = []
         cleaned = sanitized(node, original, removed)
         if removed:
             self._repairs.append(f"taken out of the edit: {', '.join(sorted(set(removed)))}")
         return None if cleaned is None else well_nested(cleaned)
 
-    def _check_kept(self, element: Element, own: "Counter[str] | None") -> None:
-        """Scripts, frames and drawings stay only within the element of the document that has them."""
+    def check_kept(self, element: Element, own: "Counter[str] | None" = None) -> None:
+        """Scripts, frames and drawings stay only within the element of the document that has them.
+
+        To be called when it is known whose element it is.
+        """
         if own is None and element.data_id and self._document.entry(element.data_id) is not None:
             own = self._document.originals_in(element.data_id)
         children: list[Element | str] = []
@@ -62,7 +63,7 @@ class Mender:
                     continue
                 own[child.source] -= 1
             elif isinstance(child, Element):
-                self._check_kept(child, own)
+                self.check_kept(child, own)
             children.append(child)
         element.children = children
 

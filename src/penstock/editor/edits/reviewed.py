@@ -57,6 +57,7 @@ class ReviewReader:
                 yield from self._read(child, is_whole=is_whole)
         elif entry.data_id in self._left and (is_whole or self._is_complete(entry, element)):
             del self._left[entry.data_id]
+            self._mender.check_kept(element)
             yield Reviewed(entry.data_id, self._proposal(entry, element))
 
     def _is_complete(self, entry: Entry, element: Element) -> bool:

@@ -86,6 +86,8 @@ class Writer:
             if known is not None:
                 self._findings.mended(f"an element without a known data-id was recognised as {known}")
                 node.attributes = {"data-id": known} | {k: v for k, v in node.attributes.items() if k != "data-id"}
+        if not is_echo:
+            self._mender.check_kept(node)
         entry = self._document.entry(node.data_id)
         if entry is not None:
             self._existing(entry, node, is_echo=is_echo)
