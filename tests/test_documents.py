@@ -32,6 +32,7 @@ UNLISTED = {"/v1/models/1", "/v1/api/doc.json"}
 OTHERS = {
     "AI_ENV_ID",
     "AI_API_SECRET",
+    "PANEL_PORT",
     "LLM_TELEMETRY_ENABLED",
     "OTEL_DEBUG",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -41,7 +42,7 @@ OTHERS = {
     "LANGFUSE_PUBLIC_KEY",
     "LANGFUSE_SECRET_KEY",
 }
-"""Variables of an integrator's own server, and those that a page says we do not read."""
+"""Variables of an integrator's own server, and those that a page says we do not have."""
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 DECISIONS = ROOT / "docs" / "decisions"
