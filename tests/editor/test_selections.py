@@ -3,13 +3,18 @@
 import pytest
 
 from penstock.editor.conversations.schemas import Range
-from penstock.editor.conversations.selections import SelectionOutside, selected
+from penstock.editor.conversations.selections import SelectionOutside
+from penstock.editor.conversations.selections import selected as selected_at
 
 DOCUMENT = '<p data-id="aaaa">Grüße 👋🏽 an alle</p>'
 
 
 def units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
+
+
+def selected(content: str, ranges: list[Range], place: str) -> list[str]:
+    return selected_at(content, ranges, [f"{place}.selection.{number}" for number in range(len(ranges))])
 
 
 def around(passage: str) -> Range:
@@ -39,3 +44,10 @@ def test_a_selection_beyond_the_document_is_refused_by_its_place(start: int, end
         selected(DOCUMENT, [Range(start=0, end=1), Range(start=start, end=end)], "content.2")
     assert caught.value.message.startswith("content.2.selection.1: the selection")
     assert str(units(DOCUMENT)) in (caught.value.explanation or "")
+
+
+def test_passages_that_overlap_are_one_so_that_they_are_never_longer_than_the_document() -> None:
+    ranges = [Range(start=20, end=25), Range(start=2, end=6), Range(start=4, end=8), Range(start=20, end=25)]
+    ranges += [Range(start=8, end=9), Range(start=5, end=6)]
+    assert selected(DOCUMENT, ranges, "content.0") == [DOCUMENT[20:25], DOCUMENT[2:8], DOCUMENT[8:9]]
+    assert selected(DOCUMENT, [Range(start=0, end=units(DOCUMENT))] * 1000, "content.0") == [DOCUMENT]

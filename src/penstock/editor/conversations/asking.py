@@ -14,6 +14,7 @@ from penstock.editor.conversations.schemas import (
     FileItem,
     McpToolContextItem,
     NewMessage,
+    Range,
     SelectionItem,
     TextItem,
     WebResourceItem,
@@ -154,14 +155,18 @@ def _warn_of_lost_wishes(model: str, reasoning: bool, search: bool) -> None:
 
 def _documents(message: NewMessage, attached: Attached) -> list[AttachedDocument]:
     """Each once, in the order of the message; a document that stands twice keeps all its selections."""
-    found: dict[str, AttachedDocument] = {}
+    ranges: dict[str, list[Range]] = {}
+    places: dict[str, list[str]] = {}
     for place, item in enumerate(message.content):
         if isinstance(item, DocumentItem):
-            row, content = attached.documents[item.id]
-            before = found[item.id].selected if item.id in found else ()
-            passages = selected(content, item.selection, f"content.{place}")
-            found[item.id] = AttachedDocument(row, content, (*before, *passages))
-    return list(found.values())
+            ranges.setdefault(item.id, []).extend(item.selection)
+            names = (f"content.{place}.selection.{number}" for number in range(len(item.selection)))
+            places.setdefault(item.id, []).extend(names)
+    found = []
+    for document_id, its_ranges in ranges.items():
+        row, content = attached.documents[document_id]
+        found.append(AttachedDocument(row, content, selected(content, its_ranges, places[document_id])))
+    return found
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -170,8 +175,9 @@ def _documents(message: NewMessage, attached: Attached) -> list[AttachedDocument
 def _length(asked: Asked) -> int:
     """Characters of the texts of this message, without its history (`spec/editor-api.md` O-36)."""
     texts = (asked.prompt, *(one.content for one in asked.texts), *(one.content for one in asked.documents))
+    passages = (passage for one in asked.documents for passage in one.selected)
     attached = (*(file.text or "" for file in asked.files), *(page.text for page in asked.pages))
-    return sum(map(len, (*texts, *attached)))
+    return sum(map(len, (*texts, *passages, *attached)))
 
 
 def _that_fit(found: Sequence[Candidate], asked: Asked, name: str) -> Sequence[Candidate]:

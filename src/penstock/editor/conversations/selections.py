@@ -29,23 +29,34 @@ class SelectionOutside(InvalidRequest):
         )
 
 
-def selected(content: str, ranges: Sequence[Range], place: str) -> list[str]:
+def selected(content: str, ranges: Sequence[Range], places: Sequence[str]) -> list[str]:
     """The passages, in the order given; empty ranges are a caret and give nothing.
 
-    A range that begins or ends inside a character takes the whole of it. Raises SelectionOutside.
+    A range that begins or ends inside a character takes the whole of it. Ranges that overlap give one passage, so that
+    all passages together are never longer than the document. `places` name the ranges for SelectionOutside, which is
+    raised when one does not lie in the document.
     """
     if not ranges:
         return []
     units = content.encode("utf-16-le")
     length = len(units) // 2
-    passages = []
-    for number, one in enumerate(ranges):
+    for one, place in zip(ranges, places, strict=True):
         if not one.start <= one.end <= length:
-            raise SelectionOutside(f"{place}.selection.{number}", one, length)
-        if one.start < one.end:
-            start, end = _whole(units, one.start, -1), _whole(units, one.end, 1)
-            passages.append(units[2 * start : 2 * end].decode("utf-16-le"))
-    return passages
+            raise SelectionOutside(place, one, length)
+    whole = [(_whole(units, one.start, -1), _whole(units, one.end, 1)) for one in ranges if one.start < one.end]
+    return [units[2 * start : 2 * end].decode("utf-16-le") for start, end in _apart(whole)]
+
+
+def _apart(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Overlapping ones as one, in the place of the first of them that was given."""
+    found: list[tuple[int, int, int]] = []
+    for start, end, order in sorted((start, end, order) for order, (start, end) in enumerate(ranges)):
+        if found and start < found[-1][1]:
+            before = found[-1]
+            found[-1] = (before[0], max(before[1], end), min(before[2], order))
+        else:
+            found.append((start, end, order))
+    return [(start, end) for start, end, _ in sorted(found, key=lambda one: one[2])]
 
 
 def _whole(units: bytes, offset: int, step: int) -> int:
