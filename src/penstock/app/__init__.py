@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from penstock.app.background import background
+from penstock.app.background import Work, background
 from penstock.app.editor import open_editor
 from penstock.app.gateway import open_gateway
 from penstock.app.ground import open_ground
@@ -15,6 +16,10 @@ from penstock.gateway.catalog.service import Catalog
 from penstock.gateway.identity.service import Identity
 from penstock.http.door import Door
 from penstock.settings import Settings
+from penstock.telemetry.loop_lag import watch_loop_lag
+
+if TYPE_CHECKING:
+    from penstock.telemetry.prometheus import Prometheus
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,27 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     CoordinationUnavailable when Redis stays out of reach for STARTUP_RETRY_SECONDS, and SecretsUnreadable.
     """
     async with AsyncExitStack() as stack:
+        metrics = _metrics(settings, stack)
         ground = await open_ground(settings, stack)
         gateway = await open_gateway(settings, ground, stack)
         editor = open_editor(settings, ground, gateway, stack)
-        await stack.enter_async_context(background(*gateway.works, *editor.works))
+        await stack.enter_async_context(background(*gateway.works, *editor.works, *_watches(metrics)))
         yield House(
-            door(settings, ground, gateway, editor),
+            door(settings, ground, gateway, editor, metrics),
             gateway.identity,
             gateway.catalog,
             ground.database,
             ground.coordination,
         )
+
+
+def _metrics(settings: Settings, stack: AsyncExitStack) -> "Prometheus | None":
+    if not settings.logs.metrics:
+        return None
+    from penstock.telemetry.prometheus import counting
+
+    return stack.enter_context(counting())
+
+
+def _watches(metrics: "Prometheus | None") -> tuple[Work, ...]:
+    return () if metrics is None else (watch_loop_lag,)

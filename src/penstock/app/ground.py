@@ -15,6 +15,7 @@ from penstock.database.migrate import prepare
 from penstock.kit.clock import Clock, SystemClock
 from penstock.settings import Settings
 from penstock.storage.base import Storage
+from penstock.storage.counted import CountedStorage
 from penstock.storage.drivers import open_storage
 from penstock.telemetry.logs import log
 
@@ -47,6 +48,8 @@ async def open_ground(settings: Settings, stack: AsyncExitStack) -> Ground:
     await _reach(coordination, settings.server.startup_retry_s)
     storage = await open_storage(settings.storage, database)
     stack.push_async_callback(storage.aclose)
+    if settings.logs.metrics:
+        storage = CountedStorage(storage)
     return Ground(
         clock=SystemClock(),
         database=database,

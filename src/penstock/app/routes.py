@@ -1,6 +1,8 @@
 """What is answered where: every route, and the calls that are found before the router is asked."""
 
+import hmac
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
 
@@ -24,16 +26,21 @@ from penstock.http.documentation import docs_routes
 from penstock.http.door import Door, ModelCall, Uploads
 from penstock.http.health import health_routes
 from penstock.http.incoming import Incoming
+from penstock.http.metrics import metrics_routes
 from penstock.http.origins import Origins
 from penstock.http.routes import install_handlers
 from penstock.panel.base import PanelServices, Part, Setting
 from penstock.panel.routes import panel_routes
 from penstock.settings import Settings
 from penstock.settings.variables import GROUPS, VARIABLES
-from penstock.telemetry.requests import RequestLog
+from penstock.telemetry.requests import RequestLog, RequestMeters
+
+if TYPE_CHECKING:
+    from penstock.telemetry.prometheus import Prometheus
 
 
-def door(settings: Settings, ground: Ground, gateway: Gateway, editor: Editor) -> Door:
+def door(settings: Settings, ground: Ground, gateway: Gateway, editor: Editor, metrics: "Prometheus | None") -> Door:
+    """Without `metrics` nothing is counted, and there is no `/metrics`."""
     router = FastAPI(
         title="Penstock",
         version=__version__,
@@ -45,6 +52,8 @@ def door(settings: Settings, ground: Ground, gateway: Gateway, editor: Editor) -
     install_handlers(router)
     router.include_router(_health_routes(ground, gateway))
     router.include_router(docs_routes())
+    if metrics is not None:
+        router.include_router(_metrics_routes(settings, gateway, metrics))
     for routes in _editor_routes(settings, gateway, editor):
         router.include_router(routes)
     router.include_router(model_routes(gateway.identity, gateway.catalog))
@@ -57,6 +66,7 @@ def door(settings: Settings, ground: Ground, gateway: Gateway, editor: Editor) -
         max_body_bytes=settings.server.max_body_bytes,
         uploads=Uploads(UPLOADS, settings.editor.max_upload_bytes),
         request_log=RequestLog(log_user_ids=settings.logs.user_ids) if settings.logs.metric_lines else None,
+        request_meters=RequestMeters() if metrics is not None else None,
     )
 
 
@@ -86,6 +96,17 @@ def _health_routes(ground: Ground, gateway: Gateway) -> APIRouter:
         "storage": ground.storage.ping,
     }
     return health_routes(needed, detail)
+
+
+def _metrics_routes(settings: Settings, gateway: Gateway, metrics: "Prometheus") -> APIRouter:
+    token = settings.logs.metrics_token
+
+    async def allow(incoming: Incoming) -> None:
+        given = incoming.authorization
+        if token is None or given is None or not hmac.compare_digest(given, b"Bearer " + token.reveal().encode()):
+            await gateway.identity.require_operator(given, incoming.x_api_key, "metrics:read")
+
+    return metrics_routes(metrics.page, allow)
 
 
 def _panel(settings: Settings, ground: Ground, gateway: Gateway) -> PanelServices:

@@ -15,7 +15,10 @@ GENERATED: Mapping[str, str] = {
 }
 """Path below the repository's root, and the function that returns the text."""
 
-TABLES: Mapping[str, str] = {"docs/providers.md": "penstock.providers.document:tables"}
+TABLES: Mapping[str, str] = {
+    "docs/providers.md": "penstock.providers.document:tables",
+    "docs/metrics.md": "penstock.telemetry.document:tables",
+}
 """Pages that are written by hand, but for what stands between two marks; the function returns text by mark."""
 
 _MARKED = re.compile(r"(<!-- made by `penstock docs`: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

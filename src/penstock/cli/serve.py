@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from penstock.cli.hangup import reloading
+from penstock.cli.shared_metrics import shared_metrics
 from penstock.settings import EXIT_CODE, Settings, SettingsError, load_settings, render
+from penstock.telemetry.meters import SHARED_DIRECTORY
 
 if TYPE_CHECKING:
     from penstock.app import House
@@ -40,12 +43,15 @@ def serve(
         _stop("--demo runs in one process: unset WORKERS, or leave --demo out.", EXIT_CODE)
     opened = _listen(settings)
     if settings.server.workers == 1:
+        os.environ.pop(SHARED_DIRECTORY, None)  # it may have been meant for other services on this machine
         with _alone(settings):
             _run_worker(settings, demo=demo, sockets=[opened])
     else:
         from penstock.cli.workers import supervise
 
-        raise SystemExit(supervise(settings.server.workers, opened))
+        with shared_metrics(settings):
+            code = supervise(settings.server.workers, opened)
+        raise SystemExit(code)
 
 
 def _settings() -> Settings:

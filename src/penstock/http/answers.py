@@ -220,6 +220,7 @@ class EventStream(Response):
                 raise self._failure
             self._pending.insert(0, self._opening)
             self._arrived.set()
+        incoming.begin_stream()
         # The door adds the headers of every answer and counts what leaves, as for any answer of the router.
         await send({"type": "http.response.start", "status": 200, "headers": list(STREAM_HEADERS)})
         while True:
@@ -231,7 +232,7 @@ class EventStream(Response):
                 break
             await set_within(max((_pause_s(event) for event in batch), default=_PAUSE_S), self._ended)
         if self._failure is not None:
-            incoming.outcome = "error"
+            incoming.fail(self._failure)
             await _piece(send, incoming.face.error_frame(self._failure, incoming.id))
             if self._cut_on_failure:
                 return  # the server closes an answer that was left without its end

@@ -24,7 +24,7 @@ from penstock.http.faces import Header, face_of
 from penstock.http.incoming import SCOPE_KEY, AsgiApp, Incoming, Message, Receive, Scope, Send
 from penstock.http.origins import Origins
 from penstock.telemetry.logs import bind_request, log
-from penstock.telemetry.requests import RequestLog
+from penstock.telemetry.requests import RequestLog, RequestMeters
 
 
 class ModelCall(Protocol):
@@ -33,6 +33,7 @@ class ModelCall(Protocol):
     def __call__(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
 
 
+_NO_ROUTE = "none"
 _ONCE = frozenset((b"authorization", b"x-api-key", b"content-type", b"content-length", b"origin"))
 
 
@@ -54,6 +55,7 @@ class Door:
         request_log: RequestLog | None,
         body_within_s: float = 300.0,
         uploads: Uploads | None = None,
+        request_meters: RequestMeters | None = None,
     ) -> None:
         self._calls = calls
         self._router = router
@@ -62,6 +64,7 @@ class Door:
         self._request_log = request_log
         self._body_within_s = body_within_s
         self._uploads = uploads
+        self._request_meters = request_meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,6 +82,8 @@ class Door:
         incoming.headers = incoming.id_headers() + self._origins.headers(incoming.origin)
         scope[SCOPE_KEY] = incoming
         bind_request(incoming.id)
+        if self._request_meters is not None:
+            self._request_meters.begin()
         try:
             if repeated is not None:
                 raise _Repeated(repeated)
@@ -101,6 +106,8 @@ class Door:
         finally:
             if self._request_log is not None:
                 self._request_log.write(incoming)
+            if self._request_meters is not None:
+                self._request_meters.end(incoming, self._route(incoming.path, scope))
 
     async def _serve_route(
         self, incoming: Incoming, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
@@ -134,8 +141,14 @@ class Door:
         await send({"type": "http.response.start", "status": 204, "headers": answer_headers})
         await send({"type": "http.response.body"})
 
+    def _route(self, path: str, scope: Scope) -> str:
+        """The path as its route has it: there are few of them, whatever callers ask for."""
+        if path in self._calls:
+            return path
+        return getattr(scope.get("route"), "path", _NO_ROUTE)
+
     async def _refuse(self, incoming: Incoming, send: Send, error: PenstockError) -> None:
-        incoming.outcome = "error"
+        incoming.fail(error)
         log_failure(incoming, error)
         if incoming.status:
             raise error  # too late for an answer: the server cuts the connection, so it cannot look complete
@@ -143,9 +156,10 @@ class Door:
 
     async def _stop(self, incoming: Incoming, send: Send) -> None:
         """Only the server cancels: the grace for running answers is over. One that has begun is cut by returning."""
-        incoming.outcome = "error"
+        stopping = _Stopping()
+        incoming.fail(stopping)
         if incoming.status == 0:
-            await send_error(incoming, send, _Stopping())
+            await send_error(incoming, send, stopping)
 
     async def _report_bug(self, incoming: Incoming, send: Send, error: Exception) -> None:
         incoming.outcome = "error"

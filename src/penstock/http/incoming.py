@@ -6,7 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal, Protocol
 
+from penstock.errors import PenstockError
 from penstock.http.faces import Face, Header
+from penstock.telemetry.meters import STREAMS_RUNNING
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -53,8 +55,8 @@ class Incoming:
     """Filled in as the request is served.
 
     `headers` are what every answer to it carries (ids, CORS). `status` is 0 until the answer has begun, `complete` once
-    its last byte was handed to the server. `extra` holds what a room adds to the metric log line; `explain` gives more,
-    and is asked only when a line is written.
+    its last byte was handed to the server. `failure_code` is that of the error that has ended a stream. `extra` holds
+    what a room adds to the metric log line; `explain` gives more, and is asked only when a line is written.
     """
 
     # Most requests leave most of these alone, so they stand here and not in `__init__`.
@@ -62,6 +64,8 @@ class Incoming:
     bytes_out: int = 0
     complete: bool = False
     outcome: Outcome = "ok"
+    is_stream: bool = False
+    failure_code: str | None = None
     extra: dict[str, Any] | None = None
     explain: Callable[[], dict[str, Any]] | None = None
     authorization: bytes | None = None
@@ -79,6 +83,19 @@ class Incoming:
 
     def id_headers(self) -> list[Header]:
         return [(b"x-request-id", self.id.encode()), *self.face.headers(self.id)]
+
+    @property
+    def surface(self) -> str:
+        return self.face.name
+
+    def begin_stream(self) -> None:
+        """The 200 of a stream goes out: from here on its status tells nothing of its end."""
+        self.is_stream = True
+        STREAMS_RUNNING.change(1)
+
+    def fail(self, error: PenstockError) -> None:
+        self.outcome = "error"
+        self.failure_code = error.code
 
     def note(self, **fields: Any) -> None:
         """Add fields to the metric log line of this request."""

@@ -20,7 +20,7 @@ _FINISHING_S = 5.0
 class Answer(Generic[Output]):
     """An answer of which something can be shown, or all of it. Whoever holds it must `close` it."""
 
-    __slots__ = ("_drained", "_ended", "_explain", "_response", "is_expired", "reader", "ready")
+    __slots__ = ("_drained", "_ended", "_explain", "_response", "has_failed", "is_expired", "reader", "ready")
 
     def __init__(self, response: Response, reader: Reader[Output], explain: Explain) -> None:
         self.reader = reader
@@ -29,6 +29,7 @@ class Answer(Generic[Output]):
         self._response = response
         self._explain = explain
         self.is_expired = False
+        self.has_failed = False
         self._drained = False
         self._ended = False
 
@@ -36,6 +37,11 @@ class Answer(Generic[Output]):
     def is_here(self) -> bool:
         """All of it: reading waits for nothing."""
         return self._response.complete
+
+    @property
+    def is_whole(self) -> bool:
+        """It was read to its end, and lacks nothing."""
+        return self._ended and not self.has_failed
 
     async def begin(self) -> None:
         """Read until there is something to show. Raises UpstreamError: then another attempt is allowed."""
@@ -61,8 +67,10 @@ class Answer(Generic[Output]):
             self._ended = True
             return reader.end()
         except TransportError as error:
+            self.has_failed = True
             raise self._explain(error) from error
         except UpstreamError as error:
+            self.has_failed = True
             raise self._explain(error) from error.__cause__
 
     async def _last_words(self) -> bytes:

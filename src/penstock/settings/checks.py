@@ -46,8 +46,9 @@ def _check_secrets(values: Values, database: DatabaseValues) -> None:
         message = "is not set, and neither is ENVIRONMENTS_MANAGEMENT_SECRET_KEY."
         fix = "Replicas on one database must share a secret: set it to the output of `openssl rand -hex 32`."
         values.error(v.SECRETS_ENCRYPTION_KEY, message, fix)
-    if 0 < len(values[management] or "") < _SHORT_SECRET:
-        values.warn(management, "the value is short.", f"Use {_SHORT_SECRET} characters or more.")
+    for secret in (management, v.METRICS_TOKEN):
+        if 0 < len(values[secret] or "") < _SHORT_SECRET:
+            values.warn(secret, "the value is short.", f"Use {_SHORT_SECRET} characters or more.")
 
 
 def _check_state_dir(values: Values, database: DatabaseValues) -> None:

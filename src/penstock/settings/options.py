@@ -37,11 +37,13 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`level` counts as LOG_LEVEL does: 10 trace to 60 fatal."""
+    """`level` counts as LOG_LEVEL does: 10 trace to 60 fatal. `metrics_token` is one of the keys to `/metrics`."""
 
     level: int
     metric_lines: bool
     user_ids: bool
+    metrics: bool
+    metrics_token: Secret | None
 
 
 class EditorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +148,13 @@ def read_server(values: Values) -> ServerOptions:
 
 
 def read_logs(values: Values) -> LogOptions:
+    token = values[v.METRICS_TOKEN]
     return LogOptions(
-        level=values[v.LOG_LEVEL_], metric_lines=values[v.ENABLE_METRIC_LOGS], user_ids=values[v.LOG_USER_IDS]
+        level=values[v.LOG_LEVEL_],
+        metric_lines=values[v.ENABLE_METRIC_LOGS],
+        user_ids=values[v.LOG_USER_IDS],
+        metrics=values[v.METRICS_ENABLED],
+        metrics_token=Secret(token) if token else None,
     )
 
 

@@ -513,6 +513,21 @@ ENABLE_METRIC_LOGS = _variable(
 LOG_USER_IDS = _variable(
     "LOG_USER_IDS", "logs", FLAG, "Show user ids in metric lines as they are; off: hashed.", default=False
 )
+METRICS_ENABLED = _variable(
+    "METRICS_ENABLED",
+    "logs",
+    FLAG,
+    "Count, and answer `/metrics` for Prometheus; `docs/metrics.md` names what is counted.",
+    default=False,
+)
+METRICS_TOKEN = _variable(
+    "METRICS_TOKEN",
+    "logs",
+    TEXT,
+    "The bearer that opens `/metrics`. The management secret and API keys with `metrics:read` open it as well, and "
+    "nothing else does.",
+    secret=True,
+)
 
 VARIABLES: tuple[Variable[Any], ...] = tuple(_TABLE)
 BY_NAME = {variable.name: variable for variable in VARIABLES}

@@ -14,6 +14,7 @@ from penstock.errors import UpstreamError
 from penstock.gateway.inference.service import Inference
 from penstock.providers.base import Message
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import EDIT_REJECTIONS, EDIT_REPAIRS
 
 _MOST_REPAIRS = 20
 
@@ -21,8 +22,12 @@ _MOST_REPAIRS = 20
 class OutputStream(Protocol):
     """Takes a model's text, gives what may be sent of it.
 
-    `complaint` is for the model: what is wrong with it all. `repairs` are for the log: what was mended.
+    `complaint` is for the model: what is wrong with it all. `repairs` are for the log: what was mended. `has_output`:
+    something of what was given is the model's own, and not only what an answer that broke off left as it was.
     """
+
+    @property
+    def has_output(self) -> bool: ...
 
     @property
     def repairs(self) -> Sequence[str]: ...
@@ -56,8 +61,10 @@ class _Draft:
                     self.has_sent = True
                     yield piece
         finish = self._asking.finish
-        self.rest = self._output.end(cut_off=finish != "stop")
+        rest = self._output.end(cut_off=finish != "stop")
+        self.rest = rest if self._output.has_output else ""
         if repairs := self._output.repairs:
+            EDIT_REPAIRS.add("action")
             log.info("the model's answer to an action was repaired", repairs=list(repairs[:_MOST_REPAIRS]))
         if finish != "stop" and (self.has_sent or self.rest):
             log.warning("the model's answer to an action was cut off; what was left is as it was", finish=finish)
@@ -94,6 +101,8 @@ class Writing:
             async for piece in pieces:
                 yield piece
         complaint = first.complaint()
+        if complaint is not None:
+            EDIT_REJECTIONS.add("action")
         if complaint is not None and not first.has_sent:
             log.info("a model is asked again for an action", complaint=complaint)
             draft = self._draft(asked_again(self._messages, self._stash.hidden(first.said), complaint))

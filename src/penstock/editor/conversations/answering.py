@@ -35,6 +35,7 @@ from penstock.providers.base import (
     Warning_,
 )
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import EDIT_REJECTIONS, EDIT_REPAIRS
 
 MOST_ROUNDS: Final = 8
 """How often a model may ask for tools before it has to answer with what it has."""
@@ -214,10 +215,12 @@ class Answering:
     async def _mend(self, last: Round) -> Pieces:
         """Once more, where nothing could be used; then as text. Nothing that was said is said twice."""
         if self._reader.repairs:
+            EDIT_REPAIRS.add("chat")
             log.info("the model's edits were repaired", repairs=list(self._reader.repairs[:20]))
         complaint = self._reader.complaint()
         if complaint is None:
             return
+        EDIT_REJECTIONS.add("chat")
         log.warning("edits of the model had to be thrown away", reason=complaint[:500])
         rejected = self._reader.rejected_text()
         if not self._reader.has_edits and last.finish.reason == "stop":

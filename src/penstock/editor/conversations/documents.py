@@ -18,6 +18,7 @@ from penstock.editor.conversations.tables import DocumentRow
 from penstock.gateway.identity.caller import Caller
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id
+from penstock.telemetry.meters import ATTACHMENTS
 
 MAX_CONTENT_BYTES: Final = 10 * 1024 * 1024
 """Of one document, in UTF-8 (`spec/editor-api.md` 6.5.1)."""
@@ -57,7 +58,9 @@ class Documents:
                 await attached.add_document(row, content.text)
             return [row.id for row in rows]
 
-        return await changed(self._database, step)
+        stored = await changed(self._database, step)
+        ATTACHMENTS.add("document", by=len(stored))
+        return stored
 
     async def get(self, caller: Caller, conversation_id: str, ids: Sequence[str]) -> list[tuple[DocumentRow, str]]:
         """Each with its content, in the order of `ids`.

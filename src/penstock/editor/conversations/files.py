@@ -32,6 +32,7 @@ from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id, ulid
 from penstock.storage.base import Storage
 from penstock.storage.doomed import DoomedBlobs
+from penstock.telemetry.meters import ATTACHMENTS
 
 _KIND = KINDS[FileRow]
 _PIECE_BYTES: Final = 256 * 1024
@@ -168,7 +169,9 @@ class Files:
         await changed(self._database, announce)
         async with aclosing(_pieces(content)) as pieces:
             await self._storage.put(key, pieces)
-        return await changed(self._database, add)
+        stored = await changed(self._database, add)
+        ATTACHMENTS.add("file")
+        return stored
 
 
 def _row(upload: Upload, found: Format, read: Read) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from penstock.gateway.catalog.snapshot import ContextLimits
 from penstock.gateway.identity.caller import Caller
 from penstock.kit.clock import Clock, SystemClock
 from penstock.kit.ids import short_id
+from penstock.telemetry.meters import ATTACHMENTS
 
 ATTACH = "ai:conversations:context:urls"
 _KIND = KINDS[WebResourceRow]
@@ -66,7 +67,9 @@ class WebResources:
             await attached.add_web_resource(row)
             return row.id
 
-        return await changed(self._database, step)
+        stored = await changed(self._database, step)
+        ATTACHMENTS.add("web-resource")
+        return stored
 
     async def delete(self, caller: Caller, conversation_id: str, web_resource_id: str) -> None:
         """Raises MissingPermission, ConversationNotFound, AttachmentNotFound, AttachmentInUse."""

@@ -10,6 +10,7 @@ from penstock.editor.mcp.errors import SessionFailed
 from penstock.editor.mcp.links import Link, RemoteTool
 from penstock.providers.base import Tool
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import MCP_CALLS
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
@@ -108,7 +109,7 @@ class _Call:
         self._name, self._offer, self._arguments, self._meta = name, offer, arguments, meta
         self._heard: asyncio.Queue[ToolNotification | None] = asyncio.Queue(_MAX_NOTIFICATIONS)
         self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(lambda _: self._hear(None))
+        self._task.add_done_callback(self._end)
 
     async def next(self) -> ToolNotification | None:
         """None when the call is over and all was heard."""
@@ -156,6 +157,10 @@ class _Call:
         finally:
             link.running -= 1
 
+    def _end(self, task: "asyncio.Task[CallToolResult]") -> None:
+        self._hear(None)
+        MCP_CALLS.add(self._offer.link.server.name, _outcome(task))
+
     def _failed(self, text: str) -> ToolResult:
         log.warning("a call of an MCP tool failed", tool=self._name, reason=text)
         return ToolResult(self._name, text, success=False)
@@ -167,6 +172,15 @@ class _Call:
         if heard is not None and self._heard.qsize() >= _MAX_NOTIFICATIONS - 1:
             return  # a server that talks faster than anybody listens; the last place is for the end
         self._heard.put_nowait(heard)
+
+
+def _outcome(task: "asyncio.Task[CallToolResult]") -> str:
+    if task.cancelled():
+        return "client-abort"
+    error = task.exception()
+    if error is None:
+        return "tool-error" if task.result().is_error else "ok"
+    return "timeout" if isinstance(error, TimeoutError) else "failed"
 
 
 def _left(task: "asyncio.Task[CallToolResult]") -> None:

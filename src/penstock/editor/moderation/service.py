@@ -13,6 +13,7 @@ from penstock.editor.moderation.options import ModerationOptions
 from penstock.editor.moderation.screens import Flagged, Providers, open_screen
 from penstock.http.endpoint import EndpointFailed
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import MODERATION_FAILURES, MODERATION_REFUSALS
 
 _PIECE_CHARS: Final = 8_000
 _OVERLAP_CHARS: Final = 400
@@ -46,9 +47,11 @@ class Moderation:
         answers = await asyncio.gather(*questions, return_exceptions=True)
         flagged = [one for one in answers if not isinstance(one, BaseException) and one is not None]
         if flagged:
+            MODERATION_REFUSALS.add()
             raise ContentModerated(what, named(name for names in flagged for name in names))
         for answer in answers:
             if isinstance(answer, EndpointFailed):
+                MODERATION_FAILURES.add()
                 log.error("Moderation request failed", reason=answer.reason, status=answer.status)
                 raise ModerationUnavailable(what, answer.reason) from answer
             if isinstance(answer, BaseException):

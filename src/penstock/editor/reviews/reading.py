@@ -11,6 +11,7 @@ from penstock.editor.edits.document import SentDocument
 from penstock.editor.edits.reviewed import Reviewed, ReviewReader
 from penstock.editor.reviews.plan import Piece, Unit
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import EDIT_REPAIRS
 
 _MOST_REPAIRS = 20
 
@@ -64,6 +65,7 @@ class _PieceReader:
     def end(self) -> Sequence[Reviewed]:
         last = list(self._in_order(self._reader.end()))
         if self._reader.repairs:
+            EDIT_REPAIRS.add("review")
             log.info("the model's answer to a review was repaired", repairs=list(self._reader.repairs[:_MOST_REPAIRS]))
         return last
 

@@ -10,6 +10,7 @@ from penstock.errors import UpstreamError
 from penstock.http.endpoint import Endpoint, EndpointFailed
 from penstock.providers.base import Tool
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import SEARCH_FAILURES
 
 SEARCH_TOOL: Final = "web_search"
 
@@ -102,6 +103,7 @@ class WebSearch:
 
     def _failed(self, reason: str, status: int | None) -> SearchFailed:
         self.failures += 1
+        SEARCH_FAILURES.add()
         log.error("Web search request failed", reason=reason, status=status, failures=self.failures)
         return SearchFailed(reason)
 

@@ -1,6 +1,6 @@
 """What can be wrong with a credential, and with the ids and names that management is given."""
 
-from penstock.errors import Conflict, NotFound, PenstockError, Unauthenticated
+from penstock.errors import Conflict, Forbidden, NotFound, PenstockError, Unauthenticated
 
 
 class InvalidToken(Unauthenticated):
@@ -29,6 +29,17 @@ class InvalidApiKey(Unauthenticated):
     """`data["reason"]` is `unknown`, `revoked`, `expired` or `mistyped`."""
 
     code = "invalid_api_key"
+
+
+class NotForTokens(Forbidden):
+    """Tenants write the permissions of their tokens themselves."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(
+            "This is for operators.",
+            explanation="Whoever signs tokens for an environment could put any permission into them.",
+            action=f"Use the management secret, or an API key that was created with `{permission}`.",
+        )
 
 
 class TenantNotFound(NotFound):

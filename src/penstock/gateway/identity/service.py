@@ -15,7 +15,7 @@ from penstock.gateway.identity.caller import Caller
 from penstock.gateway.identity.changes import Changes
 from penstock.gateway.identity.checks import checked_key, checked_name, checked_permissions, checked_subject
 from penstock.gateway.identity.credentials import bearer, presented
-from penstock.gateway.identity.errors import AccessKeyNotFound, ApiKeyExists, SecretsUnreadable
+from penstock.gateway.identity.errors import AccessKeyNotFound, ApiKeyExists, NotForTokens, SecretsUnreadable
 from penstock.gateway.identity.explanation import Explainer, Explanation
 from penstock.gateway.identity.key_use import KeyUse
 from penstock.gateway.identity.management import Management
@@ -75,12 +75,18 @@ class Identity(Management):
         return caller
 
     async def require_operator(self, authorization: bytes | None, x_api_key: bytes | None, permission: str) -> None:
-        """Let the management secret in, and callers with `permission`. Raises Unauthenticated, MissingPermission."""
+        """Let the management secret in, and API keys with `permission`; what tenants sign themselves never is enough.
+
+        Raises Unauthenticated, MissingPermission, NotForTokens.
+        """
         secret = self._management_secret
         header = presented(authorization, x_api_key)
         if secret and header is not None and hmac.compare_digest(header, b"Bearer " + secret.reveal().encode()):
             return
-        (await self.authenticate(authorization, x_api_key)).require(permission)
+        caller = await self.authenticate(authorization, x_api_key)
+        if caller.credential == "editor_token":
+            raise NotForTokens(permission)
+        caller.require(permission)
 
     async def watch(self) -> None:
         """Keep what is remembered in step with the database, within a second. Runs until cancelled."""

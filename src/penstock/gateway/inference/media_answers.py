@@ -62,6 +62,7 @@ async def _stream(turn: Turn, served: Served[Sequence[bytes]], headers: list[Hea
     """Sound that breaks off is cut, so that it cannot look whole; events end with one that says what happened."""
     incoming, line = turn.incoming, turn.line
     incoming.status = 200
+    incoming.begin_stream()
     await turn.send({"type": "http.response.start", "status": 200, "headers": [*headers, *incoming.headers]})
     comments = _Comments(line, turn.keep_alive_s) if events else None
 
@@ -79,7 +80,7 @@ async def _stream(turn: Turn, served: Served[Sequence[bytes]], headers: list[Hea
     except UpstreamError as error:
         if not events:
             raise
-        incoming.outcome = "error"
+        incoming.fail(error)
         log_failure(incoming, error)
         await put(incoming.face.error_frame(error, incoming.id))
     finally:

@@ -117,7 +117,7 @@ class ChatCompletions:
                 await _relay(served, outlet)
         except UpstreamError as error:
             # The status has gone out: the failure is a frame, and no `[DONE]` follows it.
-            incoming.outcome = "error"
+            incoming.fail(error)
             log_failure(incoming, error)
             outlet.put(incoming.face.error_frame(error, incoming.id))
         finally:
@@ -225,6 +225,7 @@ class _Outlet:
 
     async def open(self) -> None:
         self._incoming.status = 200
+        self._incoming.begin_stream()
         headers = [*STREAM_HEADERS, *self._incoming.headers]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         self._arm(self._keep_alive_s)

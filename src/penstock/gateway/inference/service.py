@@ -30,6 +30,7 @@ from penstock.providers.price_list import PriceList
 from penstock.providers.prices import Charge, charge_of, cost
 from penstock.providers.provider import Providers
 from penstock.telemetry.logs import log
+from penstock.telemetry.meters import FIRST_TOKEN_SECONDS, INPUT_TOKENS, MODEL_CALLS, OUTPUT_TOKENS
 
 Output = TypeVar("Output")
 
@@ -81,16 +82,21 @@ class CallRecord(msgspec.Struct):
 class Served(Generic[Output]):
     """A call whose answer has begun, and the rest of it. Close it, whatever happens: that frees the upstream."""
 
-    __slots__ = ("_record", "answer")
+    __slots__ = ("_is_counted", "_record", "answer")
 
     def __init__(self, answer: Answer[Output], record: CallRecord) -> None:
         self.answer = answer
         self._record = record
+        self._is_counted = False
 
     def close(self) -> None:
         """Also writes the usage down, as far as it is known."""
-        self.answer.close()
-        self._record.usage = self.answer.reader.estimate()
+        answer = self.answer
+        answer.close()
+        self._record.usage = answer.reader.estimate()
+        if not self._is_counted:
+            self._is_counted = True
+            _count(self._record, "ok" if answer.is_whole else "error" if answer.has_failed else "client-abort")
 
 
 Prepare = Callable[[Call], Awaitable[Call]]
@@ -168,6 +174,10 @@ class Inference:
                 answer = await self._first_to_answer(found, translation, attempts, record, fetched)
         except asyncio.CancelledError:
             record.usage = attempts.abandoned
+            _count(record, "client-abort")
+            raise
+        except UpstreamError:
+            _count(record, "error")
             raise
         record.first_token_s = time.perf_counter() - started
         return Served(answer, record)
@@ -236,6 +246,18 @@ class Inference:
                     yield delta
         finally:
             served.close()
+
+
+def _count(record: CallRecord, outcome: str) -> None:
+    """Once for each call, when it is over."""
+    if record.model is None or record.provider is None:
+        return
+    MODEL_CALLS.add(record.model, record.provider, outcome)
+    if record.first_token_s is not None:
+        FIRST_TOKEN_SECONDS.put(record.first_token_s, record.model, record.provider)
+    if record.usage is not None:
+        INPUT_TOKENS.add(record.model, record.provider, by=record.usage.input_tokens)
+        OUTPUT_TOKENS.add(record.model, record.provider, by=record.usage.output_tokens)
 
 
 def _worth_telling(before: UpstreamError, now: UpstreamError) -> UpstreamError:
