@@ -81,7 +81,13 @@ def test_no_header_is_sent_before_the_first_piece(service: Service, writer: Edit
 
 
 @pytest.mark.parametrize(
-    "steps", [(Finish(),), (Text(" \n "), Finish()), (Finish("length"),), (Finish("content_filter"),)]
+    "steps",
+    [
+        (Finish(),),
+        (Text(" \n "), Finish()),
+        (Finish("length"),),
+        (Finish("content_filter"),),
+    ],
 )
 def test_a_model_that_writes_nothing_is_an_error_that_says_so(
     service: Service, writer: EditorClient, steps: tuple[Step, ...]
@@ -92,6 +98,15 @@ def test_a_model_that_writes_nothing_is_an_error_that_says_so(
     assert refused.value.status in (422, 502)
     assert refused.value.body["message"].endswith(".")
     assert len(service.upstream.chats) == 1
+
+
+def test_an_answer_that_breaks_off_before_its_first_element_is_no_result(
+    service: Service, writer: EditorClient
+) -> None:
+    service.upstream.always_plays(Text('<p data-id="aaaa">Fi'), Finish("length"))
+    with pytest.raises(Refused) as refused:
+        writer.acted("make-shorter", CONTENT)  # all that could be sent is what the user has already
+    assert refused.value.status in (422, 502)
 
 
 def test_an_answer_that_is_no_edit_is_asked_for_once_more_with_what_is_wrong(

@@ -14,6 +14,7 @@ class PlainTextStream:
     repairs: Sequence[str] = ()
 
     def __init__(self) -> None:
+        self.has_output = False
         self._held = ""
         self._has_begun = False
         self._is_fenced = False
@@ -50,4 +51,5 @@ class PlainTextStream:
 
     def _given(self, length: int) -> str:
         given, self._held = self._held[:length], self._held[length:]
+        self.has_output = self.has_output or bool(given)
         return given
