@@ -1,10 +1,13 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.settings import Settings, load_settings
+from penstock.settings.document import configuration_page
+from penstock.settings.variables import VARIABLES
 from tests.settings.reports import NOWHERE, errors, load, refusal, warnings
 
 PROVIDERS = {"main": {"type": "openai", "apiKeys": ["canary"]}}
@@ -141,6 +144,29 @@ def test_a_configuration_file_takes_the_place_of_the_environment(tmp_path: Path)
     assert [model.slug for model in settings.snapshot.models] == ["main/gpt-5"]
     assert source_of(settings, "PORT") == f"CS_CONFIG_PATH {path}"
     assert "PORT, REDIS_HOST, STATE_DIR" in warnings(settings)["CS_CONFIG_PATH"].message
+
+
+@pytest.mark.parametrize("given", [lambda value: value, json.dumps], ids=["JSON", "a string with JSON"])
+def test_options_that_hold_json_are_real_json_in_a_configuration_file(
+    tmp_path: Path, given: Callable[[Any], Any]
+) -> None:
+    options = {
+        "providers": PROVIDERS,
+        "models": MODELS,
+        "mcp_servers": {"crm": {"url": "https://crm.example/mcp"}},
+        "moderation": {"enabled": True, "provider": {"type": "custom", "url": "https://screen.example/"}},
+        "bootstrap_environments": [{"id": "acme", "name": "Acme", "accessKeys": [{"id": "k", "secret": "s" * 20}]}],
+    }
+    path = config(tmp_path, {"state_dir": "/tmp"} | {name: given(value) for name, value in options.items()})
+    settings = load(CS_CONFIG_PATH=path)
+    assert [model.slug for model in settings.snapshot.models] == ["main/gpt-5"]
+    assert [server.name for server in settings.mcp_servers] == ["crm"]
+    assert settings.moderation is not None
+    assert [tenant.id for tenant in settings.bootstrap] == ["acme"]
+    page = configuration_page()
+    assert ", ".join(f"`{name}`" for name in options) in page
+    unsupported = {"hooks", "guardrails"}
+    assert {one.name.lower() for one in VARIABLES if one.kind.is_json} - unsupported == set(options)
 
 
 def test_the_command_line_wins_over_a_configuration_file(tmp_path: Path) -> None:

@@ -128,6 +128,60 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
     assert set(errors(ALLOWED_ORIGINS=text)) == {"ALLOWED_ORIGINS"}
 
 
+# --- addresses
+
+ADDRESSES = ["WEBSEARCH_ENDPOINT", "WEBRESOURCES_ENDPOINT", "APPLICATION_EXTERNAL_ENDPOINT", "MCP_OAUTH_CALLBACK_URL"]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize(
+    "text, complaint",
+    [
+        ("search.example.com", "has no http:// or https:// in front"),
+        ("localhost:9200", "has no http:// or https:// in front"),
+        ("//search.example.com", "has no http:// or https:// in front"),
+        ("ftp://search.example.com", "begins with neither http:// nor https://"),
+        ("file:///etc/passwd", "begins with neither http:// nor https://"),
+        ("https://", "names no host"),
+        ("https:///query", "names no host"),
+        ("http://:9200", "names no host"),
+        ("https://search.example.com:port", "has a host or a port that cannot be one"),
+        ("https://search.example.com:99999", "has a host or a port that cannot be one"),
+        ("https://[::1/query", "has a host or a port that cannot be one"),
+        ("https://search.example.com/a query", "has a blank or a control character in it"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_at_start(name: str, text: str, complaint: str) -> None:
+    (problem,) = refusal(**{name: text}).problems
+    assert problem.variable == name
+    assert complaint in problem.message
+    assert "https://service.example.com" in problem.fix
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+@pytest.mark.parametrize(
+    "text", ["http://localhost:9200", "https://a.example/q?x=1", "HTTPS://A.example", "http://[::1]:80/"]
+)
+def test_addresses_are_taken_as_they_are(name: str, text: str) -> None:
+    settings = load(**{name: text})
+    assert next(one.value for one in settings.entries if one.name == name) == text
+
+
+def test_a_search_whose_address_was_refused_is_not_called_missing_as_well() -> None:
+    assert len(refusal(WEBSEARCH_ENABLED="true", WEBSEARCH_ENDPOINT="search").problems) == 1
+
+
+# --- metrics
+
+
+def test_metrics_are_off_by_default_and_a_short_token_is_warned_of() -> None:
+    assert not load().logs.metrics
+    settings = load(METRICS_ENABLED="true", METRICS_TOKEN="short")
+    assert settings.logs.metrics
+    assert "METRICS_TOKEN" in warnings(settings)
+    assert "short" not in repr(settings.logs)
+
+
 # --- database
 
 

@@ -24,9 +24,9 @@ Every option is an environment variable. `penstock config show` prints the value
   secrets. `PROVIDERS_FILE` and `MODELS_FILE` are watched: a change takes effect within seconds, without a restart. A
   change that cannot be used is logged, and the previous content goes on.
 * `CS_CONFIG_PATH`: a JSON file in place of all of these. It holds one object; its keys are the names below in lower
-  case, and options that hold JSON (`providers`, `models`, `mcp_servers`) are real JSON, not strings. Variables of the
-  environment that are options are then ignored. A change of its `providers` or `models` takes effect as
-  above; other changes need a restart.
+  case, and options that hold JSON (`providers`, `models`, `mcp_servers`, `moderation`, `bootstrap_environments`) are
+  real JSON; a string with the JSON in it is read too. Variables of the environment that are options are then ignored. A
+  change of its `providers` or `models` takes effect as above; other changes need a restart.
 
 An empty value counts as unset. Booleans are `true` and `false` (also `1` and `0`).
 """

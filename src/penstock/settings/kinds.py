@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -118,6 +119,23 @@ def origin(item: str) -> str:
     return lowered
 
 
+def _address(text: str) -> str:
+    if "://" not in text:
+        raise ValueError("has no http:// or https:// in front")
+    if any(sign.isspace() or not sign.isprintable() for sign in text):
+        raise ValueError("has a blank or a control character in it")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port  # an odd port is found only when it is read
+    except ValueError:
+        raise ValueError("has a host or a port that cannot be one") from None
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("begins with neither http:// nor https://")
+    if not host:
+        raise ValueError("names no host")
+    return text
+
+
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
@@ -192,6 +210,7 @@ def reason(error: Exception) -> str:
 
 
 TEXT = Kind("text", _same)
+ADDRESS = Kind("an address with a host, such as https://service.example.com/path", _address)
 JSON_TEXT = Kind("JSON", _same, is_json=True)
 FLAG = Kind("true or false", _flag)
 PORT_NUMBER = whole(1, 65535)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from penstock.settings.kinds import (
+    ADDRESS,
     CLUSTER_NODES,
     DECLARED_TENANTS,
     DIRECTORY,
@@ -317,7 +318,7 @@ WEBRESOURCES_ENABLED = _variable(
 WEBRESOURCES_ENDPOINT = _variable(
     "WEBRESOURCES_ENDPOINT",
     "web",
-    TEXT,
+    ADDRESS,
     "A scraper that web pages are read through; unset: Penstock fetches them itself, without running scripts.",
 )
 WEBRESOURCES_HEADERS = _variable(
@@ -341,7 +342,7 @@ WEBRESOURCES_ALLOW_PRIVATE = _variable(
 WEBSEARCH_ENABLED = _variable(
     "WEBSEARCH_ENABLED", "web", FLAG, "Offer web search to models whose entry allows it.", default=False
 )
-WEBSEARCH_ENDPOINT = _variable("WEBSEARCH_ENDPOINT", "web", TEXT, "The service that searches the web for models.")
+WEBSEARCH_ENDPOINT = _variable("WEBSEARCH_ENDPOINT", "web", ADDRESS, "The service that searches the web for models.")
 WEBSEARCH_HEADERS = _variable(
     "WEBSEARCH_HEADERS", "web", HEADERS, "Headers sent to that service.", default=(), secret=True
 )
@@ -359,7 +360,7 @@ MCP_SERVERS = _variable(
 MCP_OAUTH_CALLBACK_URL = _variable(
     "MCP_OAUTH_CALLBACK_URL",
     "tools",
-    TEXT,
+    ADDRESS,
     "Page of your application that users come back to after they have connected an MCP server.",
 )
 
@@ -395,7 +396,7 @@ TRUSTED_PROXIES = _variable(
 APPLICATION_EXTERNAL_ENDPOINT = _variable(
     "APPLICATION_EXTERNAL_ENDPOINT",
     "panel",
-    TEXT,
+    ADDRESS,
     "Scheme and host under which users reach this service, for the panel and the documentation; unset: taken from the "
     "request.",
 )

@@ -250,7 +250,7 @@ class Inference:
 
 def _count(record: CallRecord, outcome: str) -> None:
     """Once for each call, when it is over."""
-    if record.model is None or record.provider is None:
+    if MODEL_CALLS.sink is None or record.model is None or record.provider is None:
         return
     MODEL_CALLS.add(record.model, record.provider, outcome)
     if record.first_token_s is not None:
