@@ -472,15 +472,18 @@ def paste(command: str, directory: Path) -> str:
     return done.stdout
 
 
-def test_the_demo_prints_two_commands_that_work_as_they_stand_and_again_after_a_restart(tmp_path: Path) -> None:
+def test_the_demo_prints_three_commands_that_work_as_they_stand_and_again_after_a_restart(tmp_path: Path) -> None:
     keys = set()
     for _ in range(2):
         with demo(tmp_path) as (process, printed):
-            editor, openai = commands(printed)
+            editor, action, openai = commands(printed)
             said = paste(editor, tmp_path)
             assert '"title":"Smoke test"' in said
             assert "event: text-delta" in said
             assert "event: done" in said
+            improved = paste(action, tmp_path)
+            assert 'data-id=\\"p1\\"' in improved
+            assert improved.endswith("event: done\ndata: {}\n\n")
             frames = paste(openai, tmp_path)
             assert frames.startswith("data: {")
             assert frames.endswith("data: [DONE]\n\n")
@@ -489,6 +492,15 @@ def test_the_demo_prints_two_commands_that_work_as_they_stand_and_again_after_a_
             process.wait(20)
             assert process.returncode == 0
     assert len(keys) == 1
+
+
+def test_the_demo_prints_addresses_that_are_there_and_how_to_sign_in(tmp_path: Path) -> None:
+    with demo(tmp_path) as (_, printed):
+        addresses = re.findall(r"^  (?:Panel|API) +(http\S+)$", printed, re.MULTILINE)
+        assert [address.rsplit("/", 2)[1] for address in addresses] == ["panel", "docs"]
+        for address in addresses:
+            assert httpx.get(address, follow_redirects=True).status_code == 200
+        assert "set ENVIRONMENTS_MANAGEMENT_SECRET_KEY, and sign in with it" in printed
 
 
 def test_the_demo_needs_no_network_and_no_file_outside_its_folder(tmp_path: Path) -> None:
@@ -505,7 +517,7 @@ def test_the_demo_in_front_of_a_configured_provider_uses_it(upstream: Upstream, 
     upstream.reset()
     configured: dict[str, Any] = service_env(upstream, tmp_path)
     with demo(tmp_path, PROVIDERS=configured["PROVIDERS"], MODELS=configured["MODELS"]) as (_, printed):
-        assert "Hello " in paste(commands(printed)[1], tmp_path)
+        assert "Hello " in paste(commands(printed)[-1], tmp_path)
     assert len(upstream.chats) == 1
 
 

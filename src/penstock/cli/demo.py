@@ -1,4 +1,4 @@
-"""The demo tenant of `penstock serve --demo`: a token, an API key, and two commands that can be pasted."""
+"""The demo tenant of `penstock serve --demo`: a token, an API key, and three commands that can be pasted."""
 
 import json
 from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TENANT = "demo"
 USER = "demo-user"
 _TOKEN_S = 24 * 3600
+_PARAGRAPH = '<p data-id="p1">Me and him was thinking that it might could be a good idea to meet on monday.</p>'
 
 
 async def prepare_demo(settings: Settings, house: "House") -> Callable[[], None]:
@@ -39,7 +40,10 @@ async def prepare_demo(settings: Settings, house: "House") -> Callable[[], None]
 
 def _text(settings: Settings, token: str, key: str) -> str:
     url = address(settings)
+    variable = "ENVIRONMENTS_MANAGEMENT_SECRET_KEY"
+    how = f"sign in with {variable}" if settings.management_secret else f"set {variable}, and sign in with it"
     say = json.dumps({"prompt": "Say hi in five words.", "model": "agent-1"})
+    improve = json.dumps({"content": [{"type": "text", "content": _PARAGRAPH}]})
     chat = json.dumps({"model": "agent-1", "stream": True, "messages": [{"role": "user", "content": "Who are you?"}]})
     return rf"""
 Penstock is ready at {url}
@@ -50,6 +54,10 @@ Penstock is ready at {url}
                    (valid for 24 hours)
   API key          {key}
 
+  Panel            {url}/panel/
+                   ({how})
+  API              {url}/docs/
+
 The editor surface: start a conversation, then stream an answer. Paste this into another terminal:
 
   TOKEN={token}
@@ -58,6 +66,11 @@ The editor surface: start a conversation, then stream an answer. Paste this into
     -H 'Content-Type: application/json' -d "{{\"id\":\"$CHAT\",\"title\":\"Smoke test\"}}" &&
   curl -sN {url}/v1/conversations/$CHAT/messages -H "Authorization: Bearer $TOKEN" \
     -H 'Content-Type: application/json' -d '{say}'
+
+An action rewrites content, and streams it as the editor takes it:
+
+  curl -sN {url}/v1/actions/improve-writing -H 'Authorization: Bearer {token}' \
+    -H 'Content-Type: application/json' -d '{improve}'
 
 The OpenAI surface:
 
