@@ -268,7 +268,7 @@ def test_t_13_without_a_document_nothing_is_modified(service: Service, editor: E
     service.upstream.plays(Text('<p data-id="abcd">Edited</p>'), Finish())
     reply = editor.said(editor.create(), "Rewrite my document")
     assert "modification-delta" not in reply.names
-    assert reply.text == '<p data-id="abcd">Edited</p>'
+    assert reply.text.strip() == "Edited"
 
 
 def test_t_16_a_second_message_that_waits_long_enough_is_answered(service: Service, editors: Editor) -> None:
