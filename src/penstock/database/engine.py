@@ -138,6 +138,11 @@ class Database:
             self._turn.release()
 
 
+def locks_rows(tx: Transaction) -> bool:
+    """Whether rows are locked one by one. SQLite has a single writer: whoever writes has everything locked."""
+    return tx.get_bind().dialect.name != "sqlite"
+
+
 def open_database(options: DatabaseOptions) -> Database:
     """No file, name or server is touched yet."""
     return Database(options)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
-from penstock.database.engine import Transaction
+from penstock.database.engine import Transaction, locks_rows
 from penstock.database.failures import AlreadyExists
 from penstock.editor.conversations.cursors import ListFilter, Place
 from penstock.editor.conversations.errors import ConversationExists, ConversationNotFound
@@ -46,6 +46,8 @@ class ConversationRepository:
         return found
 
     async def _locked(self, query: Select[ConversationRow]) -> ConversationRow | None:
+        if not locks_rows(self._tx):
+            return await self._tx.scalar(query)
         # Found first and locked by its own key: MySQL locks what a look-up by another index has passed, in the order
         # opposite to that of a change, so that the two would wait for each other.
         row_id = await self._tx.scalar(query.with_only_columns(ConversationRow.row_id))
@@ -132,7 +134,8 @@ class MessageRepository:
 
     async def write(self, answer_id: str, now: datetime, content: list[dict[str, Any]], state: str) -> bool:
         """What an answer says so far. False when it was ended by somebody else, or deleted: nothing is written."""
-        if state != WRITING:  # everybody locks the conversation before its messages, so nobody waits in a circle
+        # Everybody locks the conversation before its messages, so nobody waits in a circle.
+        if state != WRITING and locks_rows(self._tx):
             conversation = select(ConversationRow.row_id).where(ConversationRow.row_id == self._row_id)
             await self._tx.execute(conversation.with_for_update())
         mine = update(MessageRow).where(MessageRow.id == answer_id, MessageRow.state == WRITING)
