@@ -61,13 +61,13 @@ def _providers(address: str) -> dict[str, dict[str, Any]]:
 
 def targets(env: dict[str, str]) -> tuple[Target, Sequence[Target]]:
     """Make a tenant and an API key; how to call the relay with them, and each translated wire."""
-    tenant = _command(env, "tenant", "create", "bench", "--json")
-    key = _command(env, "api-key", "create", "--tenant", tenant["id"], "--name", "bench", "--json")
+    tenant = command(env, "tenant", "create", "bench", "--json")
+    key = command(env, "api-key", "create", "--tenant", tenant["id"], "--name", "bench", "--json")
     relay = Target("penstock", int(env["PORT"]), "/oai/v1/chat/completions", f"{_RELAYED}/mock", key["key"])
     return relay, [relay._replace(name=wire, model=f"{wire}/mock") for wire in TRANSLATED]
 
 
-def _command(env: dict[str, str], *words: str) -> dict[str, Any]:
+def command(env: dict[str, str], *words: str) -> dict[str, Any]:
     answer = subprocess.run([sys.executable, "-m", "penstock", *words], env=env, capture_output=True, timeout=60)
     if answer.returncode:
         raise RuntimeError(f"penstock {' '.join(words[:2])} failed: {answer.stderr.decode()[-2000:]}")
