@@ -23,7 +23,7 @@ EVERYTHING = ["ai:conversations:*", "ai:models:*", "ai:actions:*", "ai:reviews:*
 Editor = Callable[..., EditorClient]
 
 
-@pytest.fixture(scope="session", params=tuple(DEPLOYMENTS))
+@pytest.fixture(scope="package", params=tuple(DEPLOYMENTS))
 def deployment(request: pytest.FixtureRequest) -> Iterator[Deployment]:
     with DEPLOYMENTS[request.param]() as running:
         yield running
@@ -35,7 +35,7 @@ def service(deployment: Deployment) -> Deployment:
     return deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_service(deployment: Deployment) -> Deployment:
     return deployment
 
@@ -45,12 +45,12 @@ def upstream(service: Deployment) -> Upstream:
     return service.upstream
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tenant(deployment: Deployment) -> Tenant:
     return Tenant(deployment.first)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def other_tenant(deployment: Deployment) -> Tenant:
     return Tenant(deployment.first, deployment.tenant_id)
 

@@ -48,7 +48,7 @@ class Outside:
             "WEBSEARCH_ENDPOINT": f"http://127.0.0.1:{self.port}/search",
             "WEBRESOURCES_ENABLED": "true",
             "WEBRESOURCES_ENDPOINT": f"http://127.0.0.1:{self.port}/scrape",
-            "WEBRESOURCES_REQUEST_TIMEOUT": "1000",
+            "WEBRESOURCES_REQUEST_TIMEOUT": "2500",
         }
 
     def answer_to(self, path: str, asked: Any) -> tuple[int, bytes]:
