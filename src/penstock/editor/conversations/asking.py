@@ -74,7 +74,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shown_text(self) -> str:
         """What the user wrote or selected, for moderation and titles."""
-        return "\n\n".join((*(one.content for one in self.texts), self.prompt))
+        return "\n\n".join((self.prompt, *(one.content for one in self.texts)))
 
 
 async def attached_to(tx: Transaction, conversation_row_id: str, message: NewMessage) -> Attached:
