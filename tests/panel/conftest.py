@@ -22,7 +22,9 @@ def panel_service() -> Iterator[Service]:
     with (
         tempfile.TemporaryDirectory() as directory,
         running_upstream() as upstream,
-        start_service(service_env(upstream, Path(directory), TRUSTED_PROXIES=PROXY), upstream) as service,
+        start_service(
+            service_env(upstream, Path(directory), TRUSTED_PROXIES=PROXY, METRICS_ENABLED="true"), upstream
+        ) as service,
     ):
         yield service
 

@@ -143,6 +143,23 @@ def test_whoever_has_one_ipv6_address_has_no_more_attempts_with_its_neighbours(p
     assert 429 in codes
 
 
+@pytest.mark.parametrize("path", ["/health/ready?detail", "/metrics"])
+def test_what_only_operators_see_elsewhere_is_no_better_place_to_guess(panel_service: Service, path: str) -> None:
+    def ask(credential: str, address: str) -> httpx.Response:
+        headers = {"X-Forwarded-For": address} | ({"Authorization": f"Bearer {credential}"} if credential else {})
+        return httpx.get(panel_service.url + path, headers=headers)
+
+    address = f"192.0.2.{80 + len(path)}"
+    assert {ask("", address).status_code for _ in range(20)} == {401}  # nobody guesses with nothing
+    codes = [ask(f"wrong {number}", address).status_code for number in range(25)]
+    assert set(codes[:8]) == {401}
+    assert 429 in codes
+    while (refused := ask(MANAGEMENT_SECRET, address)).status_code != 429:
+        ask("wrong", address)
+    assert refused.json()["code"] == "too-many-attempts"
+    assert ask(MANAGEMENT_SECRET, "192.0.2.79").status_code == 200
+
+
 def test_right_secrets_are_never_counted(api: httpx.Client) -> None:
     assert {api.get("/panel/api/environments").status_code for _ in range(15)} == {200}
 

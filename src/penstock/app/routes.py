@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 
 from penstock import __version__
 from penstock.app.editor import Editor
@@ -25,11 +25,12 @@ from penstock.http.document import describe
 from penstock.http.documentation import docs_routes
 from penstock.http.door import Door, ModelCall, Uploads
 from penstock.http.health import health_routes
-from penstock.http.incoming import Incoming
+from penstock.http.incoming import incoming_of
 from penstock.http.metrics import metrics_routes
 from penstock.http.origins import Origins
 from penstock.http.routes import install_handlers
 from penstock.panel.base import PanelServices, Part, Setting
+from penstock.panel.gate import Gate
 from penstock.panel.routes import panel_routes
 from penstock.settings import Settings
 from penstock.settings.variables import GROUPS, VARIABLES
@@ -50,14 +51,16 @@ def door(settings: Settings, ground: Ground, gateway: Gateway, editor: Editor, m
         redirect_slashes=False,
     )
     install_handlers(router)
-    router.include_router(_health_routes(ground, gateway))
+    services = _panel(settings, ground, gateway)
+    gate = Gate(services)
+    router.include_router(_health_routes(ground, gateway, gate))
     router.include_router(docs_routes())
     if metrics is not None:
-        router.include_router(_metrics_routes(settings, gateway, metrics))
+        router.include_router(_metrics_routes(settings, gate, metrics))
     for routes in _editor_routes(settings, gateway, editor):
         router.include_router(routes)
     router.include_router(model_routes(gateway.identity, gateway.catalog))
-    router.include_router(panel_routes(_panel(settings, ground, gateway)))
+    router.include_router(panel_routes(gate, services))
     describe(router, {CHAT_PATH: CHAT_OPERATION, **MEDIA_OPERATIONS})
     return Door(
         calls=_calls(settings, gateway),
@@ -85,9 +88,9 @@ def _editor_routes(settings: Settings, gateway: Gateway, editor: Editor) -> Iter
         yield mcp_routes(identity, editor.mcp)
 
 
-def _health_routes(ground: Ground, gateway: Gateway) -> APIRouter:
-    async def detail(incoming: Incoming) -> dict[str, object]:
-        await gateway.identity.require_operator(incoming.authorization, incoming.x_api_key, "health:detail")
+def _health_routes(ground: Ground, gateway: Gateway, gate: Gate) -> APIRouter:
+    async def detail(request: Request) -> dict[str, object]:
+        await gate.admit(request, "health:detail")
         return {"providers": provider_health(gateway.catalog, gateway.providers)}
 
     needed = {
@@ -98,13 +101,13 @@ def _health_routes(ground: Ground, gateway: Gateway) -> APIRouter:
     return health_routes(needed, detail)
 
 
-def _metrics_routes(settings: Settings, gateway: Gateway, metrics: "Prometheus") -> APIRouter:
+def _metrics_routes(settings: Settings, gate: Gate, metrics: "Prometheus") -> APIRouter:
     token = settings.logs.metrics_token
 
-    async def allow(incoming: Incoming) -> None:
-        given = incoming.authorization
+    async def allow(request: Request) -> None:
+        given = incoming_of(request.scope).authorization
         if token is None or given is None or not hmac.compare_digest(given, b"Bearer " + token.reveal().encode()):
-            await gateway.identity.require_operator(given, incoming.x_api_key, "metrics:read")
+            await gate.admit(request, "metrics:read")
 
     return metrics_routes(metrics.page, allow)
 

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from penstock.errors import PenstockError
-from penstock.http.incoming import Incoming, incoming_of
 
 Probe = Callable[[], Awaitable[None]]
 """Returns when the dependency works; raises PenstockError with the reason when it does not."""
 
-Detail = Callable[[Incoming], Awaitable[dict[str, Any]]]
+Detail = Callable[[Request], Awaitable[dict[str, Any]]]
 """What operators are shown beside the state. Raises PenstockError for whoever is none."""
 
 
@@ -40,7 +39,7 @@ def health_routes(probes: Mapping[str, Probe], detail: Detail) -> APIRouter:
         `?detail` adds the providers with the state of their keys, for the management secret, or an API key that has
         `health:detail`.
         """
-        more = {} if wanted is None else await detail(incoming_of(request.scope))
+        more = {} if wanted is None else await detail(request)
         reasons = await asyncio.gather(*(_reason(probe) for probe in probes.values()))
         failed = [
             {"name": name, "message": reason}

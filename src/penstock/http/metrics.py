@@ -5,13 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Request, Response
 
-from penstock.http.incoming import Incoming, incoming_of
-
 Page = Callable[[str], tuple[bytes, str]]
 """The text and its content type, for what `Accept` says. Safe in any thread."""
 
 
-def metrics_routes(page: Page, allow: Callable[[Incoming], Awaitable[None]]) -> APIRouter:
+def metrics_routes(page: Page, allow: Callable[[Request], Awaitable[None]]) -> APIRouter:
     """`allow` raises PenstockError for whoever may not see them."""
     router = APIRouter(tags=["Health"])
     described = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
@@ -22,7 +20,7 @@ def metrics_routes(page: Page, allow: Callable[[Incoming], Awaitable[None]]) -> 
 
         For `METRICS_TOKEN`, the management secret, or an API key that has `metrics:read`.
         """
-        await allow(incoming_of(request.scope))
+        await allow(request)
         text, content_type = await asyncio.to_thread(page, request.headers.get("accept", ""))
         return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 

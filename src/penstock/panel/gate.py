@@ -1,12 +1,14 @@
 """In front of every path of the panel and of the management API: from where, by whom, and from which page."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, Unauthenticated
+from penstock.http.incoming import incoming_of
 from penstock.kit.crypto import same
 from penstock.panel.addresses import may_enter, visitors
 from penstock.panel.attempts import Attempts
@@ -18,6 +20,7 @@ from penstock.panel.errors import (
     FromElsewhere,
     NoManagementSecret,
     NotSignedIn,
+    WrongManagementSecret,
 )
 from penstock.panel.sessions import COOKIE, Session, Sessions
 
@@ -43,6 +46,7 @@ class Operator:
 
 class Gate:
     def __init__(self, services: PanelServices) -> None:
+        self._identity = services.identity
         self._secret = services.management_secret
         self._allowed, self._trusted = services.allowed, services.trusted_proxies
         self._external = urlsplit(services.external_endpoint or "")
@@ -103,6 +107,21 @@ class Gate:
         except PenstockError as error:
             audit(request, "nobody", "sign-in refused", self.address(request), reason=error.code)
             raise
+
+    async def admit(self, request: Request, permission: str) -> None:
+        """Beside the panel, an API key with `permission` is as good as the management secret.
+
+        Wrong ones count as wrong attempts here too. Raises TooManyAttempts and what `Identity.require_operator` raises.
+        """
+        incoming = incoming_of(request.scope)
+        try:
+            await self._identity.require_operator(incoming.authorization, incoming.x_api_key, permission)
+        except Unauthenticated:
+            if incoming.authorization is not None or incoming.x_api_key is not None:
+                with suppress(WrongManagementSecret):
+                    await self.attempts.judge(self.address(request), is_right=False)
+            raise
+        await self.attempts.judge(self.address(request), is_right=True)
 
     def address(self, request: Request) -> str:
         return self._addresses(request)[0]

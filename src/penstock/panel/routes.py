@@ -31,8 +31,7 @@ _PAGES = (
 )
 
 
-def panel_routes(services: PanelServices) -> APIRouter:
-    gate = Gate(services)
+def panel_routes(gate: Gate, services: PanelServices) -> APIRouter:
     desk = Desk(gate, services)
     router = APIRouter()
     router.include_router(management_routes(gate, services.identity))
