@@ -183,6 +183,7 @@ def test_t_04_s081_silence_is_filled_with_comments_that_keep_proxies_and_clients
     assert all(block.count(b"event: ") == 1 for block in reply.raw.removesuffix(b"\n\n").split(b"\n\n"))
 
 
+@pytest.mark.parametrize("deployment", ["single", "replicated"], indirect=True)
 def test_s081_a_model_that_falls_silent_ends_the_stream_with_its_terminal_event(service: Deployment) -> None:
     with service.editor_beside(LLM_IDLE_TIMEOUT_MS="700") as editor:
         service.upstream.plays(Text("So far"), Stall())

@@ -100,6 +100,7 @@ def test_rule_03_lines_end_with_lf_only(service: Deployment, editor: EditorClien
     assert replies[0].text == "Line\r\nnext\u2028\x85\0"
 
 
+@pytest.mark.parametrize("deployment", ["single", "replicated"], indirect=True)
 def test_rule_04_keep_alives_never_make_an_empty_event(service: Deployment) -> None:
     with service.editor_beside(EVERYTHING, SSE_KEEPALIVE_SECONDS="0.1") as editor:
         service.upstream.plays(Wait(0.5), Text("After"), Wait(0.5), Text(" a while."), Wait(0.3), Finish())
@@ -251,6 +252,7 @@ def test_rule_14_an_edit_of_a_review_is_one_whole_element(service: Deployment, e
     assert dict(answers)["aaaa"] == '<p data-id="aaaa">1 <b>bold</b>.</p>'
 
 
+@pytest.mark.parametrize("deployment", ["single", "replicated"], indirect=True)
 def test_rule_15_an_action_that_fails_never_ends_in_good_order(service: Deployment) -> None:
     with service.editor_beside(EVERYTHING) as editor:
         service.upstream.plays(Text('<p data-id="aaaa">1.</p><p data-id="bbbb">An'), Hold(), CutShort())

@@ -139,9 +139,10 @@ def uses_quick_actions(day: Day) -> None:
     day.service.upstream.plays(*spoken('<p data-id="new-element">And so on.</p>'))
     longer = day.editor.acted("continue", day.html)
     assert merge_continuation(day.html, longer.edit).endswith("And so on.</p>")
-    day.service.upstream.plays(Text('<h1 data-id="aaaa">Pl'), Stall())
+    day.service.upstream.plays(Text('<h1 data-id="aaaa">A plan</h1><p data-id="bb'), Stall())
     with day.editor.act("improve-writing", day.html) as stopped:
-        next(iter(stopped))
+        assert "A plan" in next(event.data["textDelta"] for event in stopped if event.name == "modification-delta")
+    assert not stopped.is_complete
 
 
 def reviews(day: Day) -> None:
