@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from penstock.editor.conversations.asking import MOST_CHARACTERS
 from penstock.editor.conversations.attached import AttachmentRepository
 from penstock.editor.conversations.attachment_errors import AttachmentInUse, AttachmentNotFound
 from penstock.editor.conversations.attachment_schemas import NewDocument
@@ -112,6 +113,17 @@ def test_a_document_has_ten_mebibytes_at_most(service: Service, tenant: Tenant, 
         MAX_CONTENT_BYTES,
     )
     assert issue["message"] == answer.json()["message"]
+
+
+def test_what_a_message_brings_is_measured_before_it_is_read(editor: EditorClient) -> None:
+    conversation = editor.create()
+    content = "x" * MAX_CONTENT_BYTES
+    items = [{"type": "document", "id": editor.add_document(conversation, content)} for _ in range(3)]
+    with pytest.raises(Refused) as refused:
+        editor.said(conversation, "Compare them", content=items)
+    assert (refused.value.status, refused.value.body["code"]) == (413, "content-too-large")
+    assert refused.value.body["data"]["issues"][0]["length"] == 3 * MAX_CONTENT_BYTES
+    assert refused.value.body["data"]["issues"][0]["maxLength"] == MOST_CHARACTERS
 
 
 def test_t_34_documents_of_others_are_not_there(

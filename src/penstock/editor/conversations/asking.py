@@ -7,7 +7,12 @@ import msgspec
 
 from penstock.database.engine import Transaction
 from penstock.editor.conversations.attached import AttachmentRepository
-from penstock.editor.conversations.errors import ContentNotFound, ContextTooLarge, TooManyAttached
+from penstock.editor.conversations.errors import (
+    ContentNotFound,
+    ContextTooLarge,
+    MoreThanAnyModelTakes,
+    TooManyAttached,
+)
 from penstock.editor.conversations.schemas import (
     ContentItem,
     DocumentItem,
@@ -32,6 +37,8 @@ from penstock.telemetry.logs import log
 FEATURE: Final = "conversations"
 REASONING: Final = "ai:conversations:reasoning"
 WEB_SEARCH: Final = "ai:conversations:webSearch"
+MOST_CHARACTERS: Final = 20 * 1024 * 1024
+"""Of all that one message brings: it is read whole before its model's own limit is asked for."""
 PICTURES: Final = frozenset({"png", "jpeg"})
 
 
@@ -78,13 +85,17 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def attached_to(tx: Transaction, conversation_row_id: str, message: NewMessage) -> Attached:
-    """Raises ContentNotFound for what this conversation does not have."""
+    """Raises ContentNotFound for what this conversation does not have, and MoreThanAnyModelTakes."""
     repository = AttachmentRepository(tx, conversation_row_id)
     items = message.content
+    documents = [one.id for one in items if isinstance(one, DocumentItem)]
+    files = [one.id for one in items if isinstance(one, FileItem)]
+    pages = [one.id for one in items if isinstance(one, WebResourceItem)]
+    characters = await repository.characters(documents=documents, files=files, web_resources=pages)
+    if characters > MOST_CHARACTERS:
+        raise MoreThanAnyModelTakes(characters, MOST_CHARACTERS)
     found = Attached(
-        await repository.documents([one.id for one in items if isinstance(one, DocumentItem)]),
-        await repository.files([one.id for one in items if isinstance(one, FileItem)]),
-        await repository.web_resources([one.id for one in items if isinstance(one, WebResourceItem)]),
+        await repository.documents(documents), await repository.files(files), await repository.web_resources(pages)
     )
     for place, item in enumerate(items):
         _require(item, found, f"content.{place}.id")

@@ -48,6 +48,24 @@ class AttachmentRepository:
         self._tx = tx
         self._row_id = conversation_row_id
 
+    async def characters(
+        self, *, documents: Iterable[str] = (), files: Iterable[str] = (), web_resources: Iterable[str] = ()
+    ) -> int:
+        """Of the texts of all these together, without reading them."""
+        total = select(func.sum(func.char_length(DocumentContentRow.content))).select_from(DocumentRow)
+        of_documents = total.join(DocumentContentRow, onclause=self._its_content())
+        queries: list[tuple[Select[Any], type[Any], Iterable[str]]] = [
+            (of_documents, DocumentRow, documents),
+            (select(func.sum(func.char_length(func.coalesce(FileRow.text, "")))), FileRow, files),
+            (select(func.sum(func.char_length(WebResourceRow.text))), WebResourceRow, web_resources),
+        ]
+        found = 0
+        for query, kind, ids in queries:
+            if wanted := _sound(ids):
+                mine = (kind.conversation_row_id == self._row_id, kind.id.in_(wanted))
+                found += int(await self._tx.scalar(query.where(*mine)) or 0)
+        return found
+
     # --- documents ---------------------------------------------------------------------------------------------------
 
     async def documents(self, ids: Iterable[str]) -> dict[str, tuple[DocumentRow, str]]:
@@ -55,13 +73,6 @@ class AttachmentRepository:
         query = select(DocumentRow, DocumentContentRow.content).join(DocumentContentRow, onclause=self._its_content())
         wanted = query.where(*self._of(DocumentRow), DocumentRow.id.in_(_sound(ids)))
         return {row.id: (row, content) for row, content in await self._tx.execute(wanted)}
-
-    async def content_length(self, ids: Iterable[str]) -> int:
-        """Characters or bytes (the servers differ) of all these documents together, without reading them."""
-        total = select(func.sum(func.length(DocumentContentRow.content))).select_from(DocumentRow)
-        query = total.join(DocumentContentRow, onclause=self._its_content())
-        found = await self._tx.scalar(query.where(*self._of(DocumentRow), DocumentRow.id.in_(_sound(ids))))
-        return int(found or 0)
 
     async def add_document(self, row: DocumentRow, content: str) -> None:
         """`content` is stored unless this conversation has it already."""

@@ -72,7 +72,7 @@ class Documents:
             conversation = await ConversationRepository(tx, caller).get(conversation_id)
             attached = AttachmentRepository(tx, conversation.row_id)
             if len(ids) > 1:
-                _check_read(await attached.content_length(ids))
+                _check_read(await attached.characters(documents=ids))
             found = await attached.documents(ids)
         missing = next((one for one in ids if one not in found), None)
         if missing is not None:

@@ -129,6 +129,19 @@ class ContextTooLarge(PayloadTooLarge):
         )
 
 
+class MoreThanAnyModelTakes(PayloadTooLarge):
+    def __init__(self, length: int, limit: int) -> None:
+        message = f"What is attached to the message has {length} characters; {limit} can be sent at once."
+        issue: dict[str, Any] = {"type": "too-long", "message": message, "length": length, "maxLength": limit}
+        super().__init__(
+            message,
+            explanation="That is more than any model takes.",
+            action="Attach less, or the part that matters.",
+            data={"issues": [issue]},
+            param="content",
+        )
+
+
 class TooManyAttached(PayloadTooLarge):
     """`over` has what is too large, how large it is, and the limit; a model may be stricter than the upload was."""
 
