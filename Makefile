@@ -5,6 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export PYTHONDONTWRITEBYTECODE =
+# Most tests wait for processes and sockets: two at a time, each file in one of them.
+AT_A_TIME ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(AT_A_TIME) --dist loadfile
 
 .PHONY: install install-dev run example test check format bench docs lock clean
 
@@ -44,7 +47,7 @@ example: install  ## an editor in the browser in front of the service; needs Nod
 	@$(BIN)/python examples/editor/start.py $(ARGS)
 
 test: install-dev  ## every test; what needs a missing server is skipped, with the reason
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: install-dev  ## format, lint, types, import contracts, docs that can drift, tests
 	$(BIN)/ruff format --check .
@@ -52,7 +55,7 @@ check: install-dev  ## format, lint, types, import contracts, docs that can drif
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/penstock docs --check
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 format: install-dev
 	$(BIN)/ruff format .
