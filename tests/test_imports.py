@@ -25,6 +25,8 @@ _LATER = (
     "penstock.providers.wires.openai.responses",
     # stores that are configured, or not
     "obstore",
+    # metrics that are wanted, or not
+    "prometheus_client",
     # files that are sent along, or not
     "docx",
     "lxml",

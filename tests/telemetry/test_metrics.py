@@ -438,6 +438,7 @@ def two_workers(folder: Path) -> Iterator[_Workers]:
         shared = stack.enter_context(fresh_database_env("postgres")) | stack.enter_context(redis_env())
         env = metered_env(upstream, folder, WORKERS="2", TMPDIR=str(folder), **shared)
         service = stack.enter_context(start_service(env, upstream))
+        stack.callback(service.stop)  # workers outlive a supervisor that is killed
         eventually(lambda: _listening_in(service) == 2, 30)
         children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text()
         yield _Workers(Metered(with_tenant(service)), {int(pid) for pid in children.split()})
@@ -455,7 +456,9 @@ def test_any_of_several_workers_answers_for_all_of_them_and_forgets_what_the_dea
         service.upstream.plays(Text("one"), Stall())
         headers = service.api_key_headers
         with httpx.stream("POST", service.url + CHAT, json=STREAM, headers=headers, timeout=30) as response:
-            next(response.iter_bytes())
+            assert response.status_code == 200
+            text = response.iter_text()
+            assert "one" in next(text)
             assert metered.value("penstock_streams_in_flight") == 1
             for pid in workers.pids:
                 os.kill(pid, signal.SIGKILL)
