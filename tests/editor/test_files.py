@@ -449,7 +449,7 @@ async def test_used_files_come_in_the_order_of_their_first_use_and_stay(attachin
     attaching.clock.later += attaching.clock.later.resolution * 5_000_000
     await attaching.use(row_id, files=[first, second])
     async with attaching.attached(row_id) as attached:
-        assert [row.id for row in await attached.used_files()] == [second, first]
+        assert [row.id for row in (await attached.used_files(1_000)).rows] == [second, first]
         assert (await attached.totals()).files == 3
     with pytest.raises(AttachmentInUse):
         await attaching.files.delete(ANN, "c", second)
@@ -590,3 +590,17 @@ async def test_files_belong_to_one_user_of_one_tenant(attaching: Attaching) -> N
             await attaching.files.delete(stranger, "c", made)
         with pytest.raises(ConversationNotFound):
             await attaching.add_file(of=stranger)
+
+
+def test_of_earlier_files_the_newest_that_fit_are_read_and_the_others_named(
+    service: Service, editor: EditorClient
+) -> None:
+    conversation = editor.create(title="t")
+    for letter in "abcd":
+        made = editor.add_file(conversation, f"{letter}.txt", letter.encode() * (200_000 if letter == "c" else 90_000))
+        editor.said(conversation, "Read it", content=[{"type": "file", "id": made}], model="one")
+    editor.said(conversation, "Compare them", model="one")
+    sent = service.upstream.chats[-1].body.decode()
+    assert [letter for letter in "abcd" if letter * 90_000 in sent] == ["b", "d"]
+    assert "“a.txt” was attached earlier and is left out here" in sent
+    assert "“c.txt” was attached earlier and is left out here" in sent

@@ -131,11 +131,11 @@ async def test_a_page_is_kept_as_its_text_was(attaching: Attaching) -> None:
     attaching.shelf.pages[URL] = Page("other")
     async with attaching.attached(row_id) as attached:
         row = (await attached.web_resources([made, "none"]))[made]
-        assert list(await attached.used_web_resources()) == []
+        assert list((await attached.used_web_resources(1_000)).rows) == []
     assert (row.url, row.title, row.text, row.attributes) == (URL, "Title", "Grüße 😀", {"label": "A page"})
     await attaching.use(row_id, web_resources=[made])
     async with attaching.attached(row_id) as attached:
-        assert [row.id for row in await attached.used_web_resources()] == [made]
+        assert [row.id for row in (await attached.used_web_resources(1_000)).rows] == [made]
     with pytest.raises(AttachmentInUse):
         await attaching.web.delete(ANN, "c", made)
 

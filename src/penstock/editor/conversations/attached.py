@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, CursorResult, Select, delete, func, select, update
@@ -27,6 +27,16 @@ KINDS: Final[Mapping[type[Any], str]] = {DocumentRow: "document", FileRow: "file
 """What users call them."""
 
 Row = TypeVar("Row", DocumentRow, FileRow, WebResourceRow)
+
+
+Readable = TypeVar("Readable", FileRow, WebResourceRow)
+
+
+class Used(msgspec.Struct, Generic[Readable], frozen=True):
+    """Those of `unread` come without their text: it would not have fitted, and may be any number of megabytes."""
+
+    rows: Sequence[Readable]
+    unread: frozenset[str]
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -115,9 +125,9 @@ class AttachmentRepository:
         query = query.order_by(FileRow.created_at, FileRow.id)
         return list(await self._tx.scalars(query))
 
-    async def used_files(self) -> Sequence[FileRow]:
+    async def used_files(self, most_characters: int) -> "Used[FileRow]":
         """In the order of their first use: they stay in context (`spec/editor-api.md` 6.8.2)."""
-        return await self._used(FileRow)
+        return await self._used(FileRow, most_characters)
 
     async def totals(self) -> Totals:
         query = select(func.count(FileRow.id), func.sum(FileRow.size_bytes), func.sum(FileRow.pages))
@@ -143,9 +153,9 @@ class AttachmentRepository:
     async def web_resources(self, ids: Iterable[str]) -> dict[str, WebResourceRow]:
         return await self.some(WebResourceRow, ids)
 
-    async def used_web_resources(self) -> Sequence[WebResourceRow]:
+    async def used_web_resources(self, most_characters: int) -> "Used[WebResourceRow]":
         """In the order of their first use: they stay in context (`spec/editor-api.md` 6.8.2)."""
-        return await self._used(WebResourceRow)
+        return await self._used(WebResourceRow, most_characters)
 
     async def count_web_resources(self) -> int:
         query = select(func.count(WebResourceRow.id)).where(*self._of(WebResourceRow))
@@ -207,9 +217,22 @@ class AttachmentRepository:
         rows = await self._tx.scalars(self._mine(kind).where(kind.id.in_(wanted)))
         return {row.id: row for row in rows}
 
-    async def _used(self, kind: type[Row]) -> Sequence[Row]:
-        query = self._mine(kind).where(kind.used_at.is_not(None))
-        return list(await self._tx.scalars(query.order_by(kind.used_at, kind.created_at, kind.id)))
+    async def _used(self, kind: type[Readable], most_characters: int) -> "Used[Readable]":
+        mine = (*self._of(kind), kind.used_at.is_not(None))
+        oldest_first = (kind.used_at, kind.created_at, kind.id)
+        length = func.char_length(func.coalesce(kind.text, ""))
+        lengths = (await self._tx.execute(select(kind.id, length).where(*mine).order_by(*oldest_first))).all()
+        unread, left = set(), most_characters
+        for one, characters in reversed(lengths):
+            if characters <= left:
+                left -= characters
+            else:
+                unread.add(one)
+        rows = {row.id: row for row in await self._tx.scalars(select(kind).where(*mine, kind.id.not_in(unread)))}
+        if unread:
+            others = select(kind).options(defer(kind.text, raiseload=True)).where(*mine, kind.id.in_(unread))
+            rows |= {row.id: row for row in await self._tx.scalars(others)}
+        return Used([rows[one] for one, _ in lengths if one in rows], frozenset(unread))
 
     async def _changed(self, statement: Any) -> int:
         result = await self._tx.execute(statement, execution_options={"synchronize_session": False})

@@ -8,7 +8,16 @@ import msgspec
 from penstock.editor.calls.records import CallRecords
 from penstock.editor.conversations.answering import Answering, Piece
 from penstock.editor.conversations.asking import Asked
-from penstock.editor.conversations.context import Material, document_texts, file_material, labelled, page_material
+from penstock.editor.conversations.context import (
+    Material,
+    document_texts,
+    file_material,
+    goes_as_it_is,
+    labelled,
+    left_out,
+    page_material,
+)
+from penstock.editor.conversations.loads import Loads
 from penstock.editor.conversations.packing import Said, packed
 from penstock.editor.conversations.prompts import prompt
 from penstock.editor.conversations.tables import FileRow, WebResourceRow
@@ -26,26 +35,48 @@ from penstock.storage.base import Storage
 
 
 class Before(msgspec.Struct, frozen=True):
-    """What earlier messages of the conversation brought: their words, files and pages, each oldest first."""
+    """What earlier messages of the conversation brought: their words, files and pages, each oldest first.
+
+    `unread` are the ids of files and pages that come without their text.
+    """
 
     history: Sequence[Said] = ()
     files: Sequence[FileRow] = ()
     pages: Sequence[WebResourceRow] = ()
+    unread: frozenset[str] = frozenset()
 
 
 class Composing:
     """`search` and `mcp` None: there is no such thing here."""
 
-    def __init__(self, inference: Inference, storage: Storage, search: WebSearch | None, mcp: Mcp | None) -> None:
+    def __init__(
+        self,
+        inference: Inference,
+        storage: Storage,
+        search: WebSearch | None,
+        mcp: Mcp | None,
+        loads: Loads | None = None,
+    ) -> None:
         self._inference = inference
         self._storage = storage
         self._search = search
         self._mcp = mcp
+        self._loads = loads or Loads()
 
     async def pieces(
         self, caller: Caller, asked: Asked, before: Before, records: CallRecords
     ) -> AsyncGenerator[Piece, None]:
-        """The answer. Raises what inference and storage raise. Close it, whatever happens."""
+        """The answer. Raises what inference and storage raise, and TooManyFilesAtOnce. Close it, whatever happens."""
+        facts = asked.found[0].backend.facts
+        carried = [file for file in (*before.files, *asked.files) if goes_as_it_is(file, facts)]
+        size_bytes = sum(file.size_bytes for file in carried)
+        async with self._loads.carrying(size_bytes), aclosing(self._answered(caller, asked, before, records)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _answered(
+        self, caller: Caller, asked: Asked, before: Before, records: CallRecords
+    ) -> AsyncGenerator[Piece, None]:
         documents = [SentDocument(one.content) for one in asked.documents]
         tools = Tools(self._search if asked.web_search else None, await self._toolbox(caller, asked))
         answering = Answering(
@@ -73,7 +104,10 @@ class Composing:
     async def _messages(
         self, asked: Asked, before: Before, documents: Sequence[SentDocument], tools: Tools
     ) -> list[Message]:
-        earlier = [*await self._files(before.files, asked), *map(page_material, before.pages)]
+        earlier = await self._files(before.files, asked, before.unread)
+        earlier += [
+            left_out(one.title or one.url) if one.id in before.unread else page_material(one) for one in before.pages
+        ]
         new = [*await self._files(asked.files, asked), *map(page_material, asked.pages)]
         now: list[Part] = [part for material in new for part in material.parts]
         now += [Text(text) for text in document_texts(asked, documents)]
@@ -81,9 +115,11 @@ class Composing:
         now.append(Text(asked.prompt))
         return packed(_instructions(asked, tools), earlier, before.history, now, asked.limit)
 
-    async def _files(self, files: Sequence[FileRow], asked: Asked) -> list[Material]:
+    async def _files(
+        self, files: Sequence[FileRow], asked: Asked, unread: frozenset[str] = frozenset()
+    ) -> list[Material]:
         facts = asked.found[0].backend.facts
-        return [await file_material(file, facts, self._read) for file in files]
+        return [await file_material(file, facts, self._read, has_text=file.id not in unread) for file in files]
 
     async def _read(self, key: str) -> bytes:
         async with self._storage.open(key) as pieces:

@@ -1,6 +1,7 @@
 """How what is attached reads to a model: frames around material, files as parts of a message."""
 
 import asyncio
+import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -51,18 +52,20 @@ def document_texts(asked: Asked, documents: Sequence[SentDocument]) -> list[str]
     ]
 
 
-async def file_material(file: FileRow, facts: Facts, read: Bytes) -> Material:
+async def file_material(file: FileRow, facts: Facts, read: Bytes, *, has_text: bool = True) -> Material:
     """For the model of these `facts`: itself where the model can take it, its text where not, at least a word on it.
 
     Raises StorageUnavailable.
     """
-    if not _goes_as_it_is(file, facts):
-        return _as_text(file)
-    try:
-        content = await read(file.blob_key)
-    except BlobNotFound:
-        log.error("the content of an attached file is missing in storage", key=file.blob_key)
-        return _as_text(file)
+    if goes_as_it_is(file, facts):
+        try:
+            return await _itself(file, await read(file.blob_key))
+        except BlobNotFound:
+            log.error("the content of an attached file is missing in storage", key=file.blob_key)
+    return _as_text(file) if has_text else left_out(file.name)
+
+
+async def _itself(file: FileRow, content: bytes) -> Material:
     mime = _MIME[file.format]
     uri = f"data:{mime};base64,{(await asyncio.to_thread(b64encode, content)).decode()}"
     label = Text(f"[The file “{noted(file.name)}”:]")
@@ -70,7 +73,12 @@ async def file_material(file: FileRow, facts: Facts, read: Bytes) -> Material:
     return Material((label, part), 0, file.name)
 
 
-def _goes_as_it_is(file: FileRow, facts: Facts) -> bool:
+def left_out(name: str) -> Material:
+    """What is larger than any room for it: the model learns that it exists."""
+    return Material((), sys.maxsize, name)
+
+
+def goes_as_it_is(file: FileRow, facts: Facts) -> bool:
     if file.format in PICTURES:
         return facts.images is not False
     return file.format == "pdf" and facts.documents is not False

@@ -305,11 +305,14 @@ class Conversations:
 async def _before(attachments: AttachmentRepository, earlier: Sequence[MessageRow], asked: Asked) -> Before:
     if not earlier:
         return Before()
-    files, pages = {one.id for one in asked.files}, {one.id for one in asked.pages}
+    new = {file.id for file in asked.files} | {page.id for page in asked.pages}
+    files = await attachments.used_files(asked.limit)
+    pages = await attachments.used_web_resources(asked.limit)
     return Before(
         [Said(one.role, one.prompt or "", one.content) for one in earlier],
-        [file for file in await attachments.used_files() if file.id not in files],
-        [page for page in await attachments.used_web_resources() if page.id not in pages],
+        [file for file in files.rows if file.id not in new],
+        [page for page in pages.rows if page.id not in new],
+        files.unread | pages.unread,
     )
 
 
