@@ -90,12 +90,29 @@ def test_documents_are_read_in_batches_in_the_order_asked_for(editor: EditorClie
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"content": None}, {"content": 5}, {"content": "a\0b"}, {"content": "", "attributes": []}, [], "x"],
+    [
+        {},
+        {"content": None},
+        {"content": 5},
+        {"content": "a\0b"},
+        {"content": "", "attributes": []},
+        [],
+        "x",
+    ],
 )
 def test_wrong_fields_of_a_document_are_refused(editor: EditorClient, body: Any) -> None:
     conversation = editor.create()
     with pytest.raises(Refused, match="400"):
         editor.ask("POST", "documents", f"/v1/conversations/{conversation}/documents", body)
+
+
+@pytest.mark.parametrize("path", ["documents", "documents/batch"])
+def test_half_a_character_is_refused(editor: EditorClient, path: str) -> None:
+    body = b'{"content": "a\\ud83d"}' if path == "documents" else b'[{"content": "a\\ud83d"}]'
+    url = f"/v1/conversations/{editor.create()}/{path}"
+    answer = editor._http.post(url, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-request-data")
+    assert "half of a character" in answer.json()["message"]
 
 
 def test_a_document_has_ten_mebibytes_at_most(service: Service, tenant: Tenant, editor: EditorClient) -> None:

@@ -48,9 +48,13 @@ def _given(value: object) -> object:
     return value
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("holds the character U+0000, which cannot be stored")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds half of a character (a lone surrogate), which cannot be stored") from error
     return text
 
 
@@ -74,7 +78,7 @@ def _fits(limit_bytes: int) -> AfterValidator:
 
 
 _Given = BeforeValidator(_given)
-_Plain = AfterValidator(_without_nul)
+_Plain = AfterValidator(_storable)
 _Id = Annotated[str, Field(min_length=1, max_length=ID_LENGTH), AfterValidator(_conversation_id)]
 _Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=TITLE_LENGTH), _Plain]
 _NewTitle = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_LENGTH), _Plain]
