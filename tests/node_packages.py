@@ -1,10 +1,14 @@
 """Node packages of the tests: installed once, by `npm ci`, and again only when `package-lock.json` has changed."""
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +22,22 @@ def install(folder: Path, within_s: float = WITHIN_S) -> None:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             _unavailable(f"{program} is not installed")
-    if _installed(folder) == _locked(folder):
-        return
+    with _alone(folder):
+        if _installed(folder) != _locked(folder):
+            _install(folder, within_s)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Tests that run side by side install one after the other."""
+    with (Path(tempfile.gettempdir()) / f"penstock-node-{sha256(bytes(folder.resolve())).hexdigest()[:16]}.lock").open(
+        "w"
+    ) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install(folder: Path, within_s: float) -> None:
     done = subprocess.run(
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=folder,
