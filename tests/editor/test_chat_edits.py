@@ -152,7 +152,7 @@ def test_several_roots_have_one_modification_each(editor: EditorClient, upstream
     assert len({one["id"] for one in told}) == 2
     shown = str(upstream.chats[-1].last_text)
     assert "header" in shown
-    assert "The page&#x27;s head" in shown
+    assert "The page's head" in shown
 
 
 def test_a_stopped_edit_keeps_its_whole_elements(editor: EditorClient, upstream: Upstream, conversation: str) -> None:

@@ -193,6 +193,10 @@ class _Outline:
         self._content = content
         self._names = OpenElements()
         self._open: list[Entry | None] = []
+        self._named: list[Entry | None] = [None]
+        """For each open element, and for none: the nearest one that has an id."""
+        self._opaque = 0
+        """How many of the open ones are opaque."""
         self._beside: list[Entry | None] = [None]
         self._offset = 0
         for token in Scanner().feed(content):
@@ -210,7 +214,7 @@ class _Outline:
     def _start(self, token: Token) -> None:
         data_id = data_id_of(token.raw)
         data_id = None if data_id == NEW else data_id
-        parent = next((entry for entry in reversed(self._open) if entry is not None and entry.data_id), None)
+        parent = self._named[-1]
         self.names.add(token.name)
         entry: Entry | None = None
         if not self._open or data_id or token.name in OPAQUE:
@@ -226,6 +230,8 @@ class _Outline:
         else:
             self._names.names.append(token.name)
             self._open.append(entry)
+            self._named.append(entry if data_id else parent)
+            self._opaque += token.name in OPAQUE
             self._beside.append(None)
 
     def _stand_beside(self, entry: Entry | None) -> None:
@@ -240,14 +246,16 @@ class _Outline:
             self._names.names.pop()
             self._beside.pop()
             tag_begins = self._offset if by_tag and left > 1 else end
-            self._finish(self._open.pop(), tag_begins)
+            self._named.pop()
+            closed = self._open.pop()
+            self._opaque -= closed is not None and closed.tag in OPAQUE
+            self._finish(closed, tag_begins)
 
     def _finish(self, entry: Entry | None, end: int) -> None:
         if entry is None:
             return
         entry.end = end
-        if entry.tag in OPAQUE:
+        if entry.tag in OPAQUE and not self._opaque:
             markup = self._content[entry.start : end]
             self.opaque[alike(markup)] = markup
-            if not any(around is not None and around.tag in OPAQUE for around in self._open):
-                self.opaque_entries.append(entry)
+            self.opaque_entries.append(entry)

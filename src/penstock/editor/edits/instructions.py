@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from html import escape
 from typing import Final
 
 from penstock.editor.edits.document import SentDocument
 from penstock.editor.edits.mending import OMITTED
 from penstock.editor.edits.prompts import prompt
+from penstock.editor.framing import framed
 
-_FILE: Final = re.compile(r"data:[\w.+-]+/[\w.+-]+[\w;=.+-]*,[^\"'\s<>)]{200,}")
+_FILE: Final = re.compile(r"data:[\w.+-]++/[\w.+-][\w;=.+-]*+,[^\"'\s<>)]{200,}+")
 
 
 def edit_instructions(documents: int = 1) -> str:
@@ -29,28 +29,13 @@ def shown_document(
 ) -> str:
     """A document as the model reads it. `index` counts from 0; `selected` are the selected passages, as HTML.
 
-    Nothing in the texts can end the frames around them. Files that stand in the HTML itself are not shown.
+    Files that stand in the HTML itself are not shown.
     """
-    texts = [_shortened(document.content), *map(_shortened, selected)]
-    tag = _absent("document", texts)
-    about = [f' number="{index + 1}"']
-    about += [f' {label}="{_one_line(text)}"' for label, text in (("name", name), ("description", description)) if text]
-    shown = [f"<{tag}{''.join(about)}>\n{texts[0]}\n</{tag}>"]
-    label = _absent("selected-text", texts)
-    shown += [f"<{label} in-document={index + 1}>\n{text}\n</{label}>" for text in texts[1:]]
+    about = {"number": str(index + 1), "name": name, "description": description}
+    shown = [framed("document", _shortened(document.content), **about)]
+    shown += [framed("selected-text", _shortened(text), document=str(index + 1)) for text in selected]
     return "\n".join(shown)
 
 
 def _shortened(html: str) -> str:
     return _FILE.sub(OMITTED, html)
-
-
-def _absent(tag: str, texts: Sequence[str]) -> str:
-    """A tag that does not stand in the texts."""
-    while any(f"</{tag}" in text.lower() for text in texts):
-        tag += "-x"
-    return tag
-
-
-def _one_line(text: str) -> str:
-    return escape(" ".join(text.split()))
