@@ -47,7 +47,6 @@ PREFIXES = {
     "/v1/mcp/none": "editor",
     "/v1/api/none": "editor",
     "/docs/none": "editor",
-    "/panel/none": "editor",
     "/health/": "editor",
     "/health/none": "editor",
     "/v1": "editor",
@@ -104,6 +103,14 @@ def test_an_unknown_path_is_a_404_in_the_face_of_its_prefix(
         assert response.status_code == 404, response.text
         assert_ours(response, face)
         assert "location" not in response.headers
+
+
+def test_the_panel_answers_people_with_pages_and_programs_with_json(client: httpx.Client) -> None:
+    page = client.get("/panel/none")
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    refused = client.get("/panel/api/environments")
+    assert refused.status_code == 401
+    assert_ours(refused, "editor")
 
 
 def test_the_credential_decides_the_face_of_a_shared_path(service: Service, token: dict[str, str]) -> None:
