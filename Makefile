@@ -5,8 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 export PYTHONDONTWRITEBYTECODE =
-# Most tests wait for processes and sockets: two at a time, each file in one of them.
-AT_A_TIME ?= 2
+# Most tests wait for processes and sockets: three at a time, each file in one of them.
+AT_A_TIME ?= 3
 PYTEST := $(BIN)/python -m pytest -n $(AT_A_TIME) --dist loadfile
 
 .PHONY: install install-dev run example test check format bench docs lock clean
