@@ -1,7 +1,9 @@
 """What every test may use. Servers that are down skip their tests here and fail them in CI."""
 
 import os
+import signal
 import socket
+import threading
 
 import pytest
 
@@ -11,6 +13,12 @@ from tests.service import running_service as running_service
 from tests.service import service as service
 
 SERVERS = {"postgresql": 5432, "mariadb": 3306, "redis": 6379}
+
+
+def pytest_configure() -> None:
+    """Services that tests start heed SIGHUP, also where the tests themselves run under nohup."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

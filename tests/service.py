@@ -158,6 +158,7 @@ def start_service(env: Mapping[str, str], upstream: Upstream, *, arguments: Sequ
         [sys.executable, "-m", "penstock", "serve", *arguments],
         env=full,
         cwd=env["STATE_DIR"],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
