@@ -123,6 +123,14 @@ async def test_a_model_that_never_stops_calling_has_to_answer_in_the_end(room: R
     assert room.upstream.chats[-1].json["tool_choice"] == "none"
 
 
+async def test_a_model_that_calls_even_when_it_may_not_is_not_obeyed(room: Room, skies: Skies) -> None:
+    room.upstream.always_plays(Text("Again. "), CallsTool("sky-weather"), Finish("tool_calls"))
+    events = await told(conversations(room, skies=skies))
+    assert len(room.upstream.chats) == 9
+    assert len(skies.box.calls) == 8
+    assert events[-1].name == "done"
+
+
 async def test_context_for_tools_reaches_the_tools_and_never_the_model(room: Room, skies: Skies) -> None:
     room.upstream.plays(Text("Hi."), Finish())
     item = {"type": "mcp-tool-context", "mcpServerName": "sky", "toolName": "weather", "data": {"user": "canary-7"}}

@@ -115,14 +115,13 @@ async def test_the_rows_of_a_deleted_tenant_go_when_nothing_refers_to_them(
     before = await rows_left(database, tenancy.tenant_id)
     with pytest.raises(BrokenReference):
         await identity.forget_tenant(tenancy.tenant_id)
-    assert await identity.purge_deleted() == []
     assert (await identity.deleted_tenants(), await rows_left(database, tenancy.tenant_id)) == (
         [tenancy.tenant_id],
         before,
     )
     async with database.transaction() as tx:
         await tx.execute(metadata.tables["mcp_connections"].delete())
-    assert await identity.purge_deleted() == [tenancy.tenant_id]
+    await identity.forget_tenant(tenancy.tenant_id)
     assert (await rows_left(database, tenancy.tenant_id), await identity.deleted_tenants()) == (0, [])
     assert await rows_left(database, other.tenant_id) == 2
 
@@ -138,7 +137,7 @@ async def test_the_id_of_a_deleted_tenant_is_free_once_its_rows_are_gone(identit
     with pytest.raises(TenantExists) as refused:
         await identity.create_tenant("Second", "acme")
     assert "still being removed" in (refused.value.explanation or "")
-    await identity.purge_deleted()
+    await identity.forget_tenant("acme")
     assert (await identity.create_tenant("Second", "acme")).name == "Second"
 
 

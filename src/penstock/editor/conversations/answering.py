@@ -122,7 +122,7 @@ class Answering:
             async with aclosing(self._ask(last, may_use_tools=number < MOST_ROUNDS)) as pieces:
                 async for piece in pieces:
                     yield piece
-            if not last.calls:
+            if not last.calls or number == MOST_ROUNDS:  # some models call even what they are told not to
                 break
             self._messages.append(last.message())
             async with aclosing(self._use(last.calls)) as used:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Final, TypeVar
+from typing import Final
 
 from penstock.database.engine import Database
 from penstock.editor.conversations.answer import Answer
@@ -25,7 +25,6 @@ _TITLE_WAIT_S = 2.0
 _PATIENCE_S = 6.0
 _MOST_WAITING = 64
 
-T = TypeVar("T")
 MakeTitle = Callable[[], Awaitable[str | None]]
 
 

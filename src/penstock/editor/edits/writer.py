@@ -1,6 +1,7 @@
 """What the grammars of edits have in common."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,7 +29,7 @@ def read_comment(text: str) -> str | None:
     return removed[1] if removed else None
 
 
-class Writer:
+class Writer(ABC):
     """Takes the nodes of a model's edit one by one; `take` gives what may be sent of them by now."""
 
     _trusts_order = False
@@ -60,18 +61,18 @@ class Writer:
             else:
                 self._node(node)
 
+    @abstractmethod
     def comment(self, text: str) -> None:
         """Take the text of a comment."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loose(self, text: str) -> None:
         """Take text that is outside of every element."""
-        raise NotImplementedError
 
-    def end(self, *, cut_off: bool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def end(self, *, cut_off: bool) -> None: ...
 
-    def pause(self) -> None:
+    def pause(self) -> None:  # noqa: B027 (most have nothing to do then)
         """The model has left the edit, and may come back to it."""
 
     def _node(self, node: Element, *, is_echo: bool = False) -> None:
@@ -96,15 +97,15 @@ class Writer:
             self._findings.mended("an element with a missing or unknown data-id was taken for a new one")
         self._new(node)
 
-    def _existing(self, entry: Entry, node: Element, *, is_echo: bool) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _existing(self, entry: Entry, node: Element, *, is_echo: bool) -> None: ...
 
-    def _new(self, node: Element) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _new(self, node: Element) -> None: ...
 
+    @abstractmethod
     def _next_expected(self, node: Element) -> Entry | None:
         """The element that a model that leaves out ids has probably arrived at."""
-        raise NotImplementedError
 
     def _is_wrapper(self, node: Element) -> bool:
         """Whether a model has put an element of its own around elements of the document."""
@@ -129,8 +130,8 @@ class Writer:
             return None
         return expected.data_id if self._trusts_order else None
 
-    def _is_mentioned(self, data_id: str) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_mentioned(self, data_id: str) -> bool: ...
 
     def _words(self) -> dict[tuple[str, ...], list[str]]:
         if self._by_words is None:

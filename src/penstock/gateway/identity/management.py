@@ -5,7 +5,7 @@ from contextlib import suppress
 from hashlib import blake2b
 
 from penstock.database.engine import Database, Transaction
-from penstock.database.failures import AlreadyExists, BrokenReference
+from penstock.database.failures import AlreadyExists
 from penstock.gateway.identity.authentication import sealing_context
 from penstock.gateway.identity.caller import TenantId
 from penstock.gateway.identity.changes import Changes
@@ -94,15 +94,6 @@ class Management:
         """
         async with self._database.transaction() as tx:
             await Installation(tx).forget_tenant(tenant_id)
-
-    async def purge_deleted(self) -> list[TenantId]:
-        """Forget every deleted tenant that no other room has rows of any more; which ones these were."""
-        forgotten = []
-        for tenant_id in await self.deleted_tenants():
-            with suppress(BrokenReference):
-                await self.forget_tenant(tenant_id)
-                forgotten.append(tenant_id)
-        return forgotten
 
     async def declare_tenant(self, declared: DeclaredTenant) -> None:
         """Make what is missing of it; what is there already stays. Several processes may do so at once.

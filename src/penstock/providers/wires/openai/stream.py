@@ -1,5 +1,6 @@
 """What reading an answer is like on both OpenAI surfaces: events or one document, content, and one orderly end."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,13 +57,13 @@ class AnswerReader(EventStreamReader):
 
     # --- what a surface adds
 
+    @abstractmethod
     def _read_data(self, data: bytes, event: SseEvent, deltas: list[Delta], *, last: bool) -> None:
         """One event's data, neither empty nor the terminator. Raises UpstreamError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _read_answer(self, answer: Any, deltas: list[Delta]) -> None:
         """A whole answer although a stream was asked for. Raises UpstreamError."""
-        raise NotImplementedError
 
     # --- what is common
 
